@@ -1,0 +1,247 @@
+"""Every op of this package in plain, differentiable torch: the definition of what the ops compute.
+
+Same names, arguments and results as the fused ops in `poseda_ext.ops`, which check their arguments
+and then run either a compiled kernel or these functions. Half-precision inputs are computed in
+float32 and rounded at the end.
+
+Degenerate geometry follows one rule everywhere (reference, CPU and CUDA kernels):
+
+- A rotation vector of zero length is the identity, with its true, non-zero derivative.
+- The unit vector of a bone not longer than `MIN_BONE_LENGTH` is zero, with zero gradient.
+- A target box smaller than `MIN_BOX_SIZE` counts as `MIN_BOX_SIZE`, with zero gradient.
+- A depth below `MIN_DEPTH` (behind or at the camera) counts as `MIN_DEPTH`, with zero gradient.
+- A focal length below `MIN_FOCAL_LENGTH` counts as `MIN_FOCAL_LENGTH`, with zero gradient.
+- Of joints that tie for an edge of the 2D box, the first gets the gradient.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from poseda_ext.skeleton import H36M_16, Skeleton
+
+MIN_BONE_LENGTH = 1e-6  #: metres
+MIN_BOX_SIZE = 1e-3  #: width plus height, in the unit of the 2D points
+MIN_DEPTH = 0.1  #: metres
+MIN_FOCAL_LENGTH = 1e-3  #: in the unit of the 2D points
+#: Below this squared angle the rotation coefficients come from their Taylor series.
+TAYLOR_SQUARED_ANGLE = 0.25
+
+
+class Augmented(NamedTuple):
+    """What `augment` returns. `root` and `pose2d` are None where no camera was given."""
+
+    pose3d: Tensor  #: (..., J, 3) root-relative, metres
+    root: Tensor | None  #: (..., 3) camera frame, metres
+    pose2d: Tensor | None  #: (..., J, 2) in the unit of the intrinsics
+
+
+def _compute(*tensors: Tensor | None) -> list[Tensor | None]:
+    """Half-precision tensors as float32, the others as they are."""
+    return [
+        t.float() if t is not None and t.dtype in (torch.float16, torch.bfloat16) else t
+        for t in tensors
+    ]
+
+
+def _rotation_coefficients(squared_angle: Tensor) -> tuple[Tensor, Tensor]:
+    """sin(t)/t and (1 - cos t)/t^2 of t^2, smooth at zero (Taylor series, double ``where``)."""
+    x = squared_angle
+    small = x < TAYLOR_SQUARED_ANGLE
+    near = torch.where(small, x, torch.zeros_like(x))
+    far = torch.where(small, torch.ones_like(x), x)
+
+    def series(*denominators: float) -> Tensor:
+        total = torch.zeros_like(near)
+        for denominator in reversed(denominators):
+            total = 1 / denominator - near * total
+        return total
+
+    angle = far.sqrt()
+    half = torch.sin(0.5 * angle) / (0.5 * angle)
+    first = torch.where(
+        small,
+        series(1, 6, 120, 5040, 362880, 39916800, 6227020800),
+        torch.sin(angle) / angle,
+    )
+    second = torch.where(
+        small,
+        series(2, 24, 720, 40320, 3628800, 479001600, 87178291200),
+        0.5 * half * half,
+    )
+    return first, second
+
+
+def rotate(points: Tensor, axis_angle: Tensor) -> Tensor:
+    """Rotates points by axis-angle vectors (Rodrigues).
+
+    Args:
+        points: (..., 3).
+        axis_angle: (..., 3) radians, broadcastable to points.
+
+    Returns:
+        (..., 3).
+    """
+    first, second = _rotation_coefficients(axis_angle.square().sum(-1, keepdim=True))
+    axis_angle = axis_angle.expand_as(points)
+    once = torch.linalg.cross(axis_angle, points)
+    twice = torch.linalg.cross(axis_angle, once)
+    return points + first * once + second * twice
+
+
+def bones(pose: Tensor, skeleton: Skeleton = H36M_16) -> Tensor:
+    """Bone vectors, (..., J, D) to (..., J-1, D): each joint minus its parent."""
+    parents = torch.tensor(skeleton.parents[1:], device=pose.device)
+    return pose[..., 1:, :] - pose.index_select(-2, parents)
+
+
+def pose_from_bones(
+    bones: Tensor, root: Tensor | None = None, skeleton: Skeleton = H36M_16
+) -> Tensor:
+    """Poses from bone vectors, (..., J-1, D) to (..., J, D), the root at `root` or the origin."""
+    dtype = bones.dtype
+    bones, root = _compute(bones, root)  # type: ignore[assignment]
+    joints = [torch.zeros_like(bones[..., 0, :]) if root is None else root]
+    for bone, parent in enumerate(skeleton.parents[1:]):
+        joints.append(joints[parent] + bones[..., bone, :])
+    return torch.stack(joints, dim=-2).to(dtype)
+
+
+def project(points: Tensor, intrinsics: Tensor, distortion: Tensor | None = None) -> Tensor:
+    """Perspective projection (Eq. 4), with Human3.6M's lens model where `distortion` is given.
+
+    Args:
+        points: (..., J, 3) camera frame, metres.
+        intrinsics: (..., 4) fx, fy, cx, cy.
+        distortion: (..., 5) k1, k2, k3 radial and p1, p2 tangential, as VideoPose3D stores and
+            applies them: the image-plane point u = clamp(X/Z, -1, 1) goes to
+            u (1 + k1 r^2 + k2 r^4 + k3 r^6 + p.u) + p r^2, with r = |u|.
+
+    Returns:
+        (..., J, 2) in the unit of the intrinsics.
+    """
+    dtype = points.dtype
+    points, intrinsics, distortion = _compute(points, intrinsics, distortion)  # type: ignore[assignment]
+    plane = points[..., :2] / points[..., 2:].clamp(min=MIN_DEPTH)
+    if distortion is not None:
+        plane = plane.clamp(-1, 1)
+        radial, tangential = distortion[..., None, :3], distortion[..., None, 3:]
+        r2 = plane.square().sum(-1, keepdim=True)
+        powers = torch.cat((r2, r2**2, r2**3), dim=-1)
+        gain = 1 + (radial * powers).sum(-1, keepdim=True)
+        gain = gain + (tangential * plane).sum(-1, keepdim=True)
+        plane = plane * gain + tangential * r2
+    return (plane * intrinsics[..., None, :2] + intrinsics[..., None, 2:]).to(dtype)
+
+
+def gpa(pose: Tensor, target2d: Tensor, intrinsics: Tensor) -> Tensor:
+    """Global position alignment (PoseDA, Eq. 7 and 9): the root that gives `pose` the 2D box size
+    and the 2D root of `target2d`.
+
+    Args:
+        pose: (..., J, 3) metres; only positions relative to joint 0 matter.
+        target2d: (..., J, 2) in the unit of the intrinsics.
+        intrinsics: (..., 4) fx, fy, cx, cy of the target camera.
+
+    Returns:
+        (..., 3) root position, camera frame, metres.
+    """
+    dtype = pose.dtype
+    pose, target2d, intrinsics = _compute(pose, target2d, intrinsics)  # type: ignore[assignment]
+    plane = pose[..., :2] - pose[..., :1, :2]
+    focal = intrinsics[..., :2].clamp(min=MIN_FOCAL_LENGTH)
+    extent = plane.max(dim=-2).values - plane.min(dim=-2).values
+    box = target2d.max(dim=-2).values - target2d.min(dim=-2).values
+    size = box.sum(-1, keepdim=True).clamp(min=MIN_BOX_SIZE)
+    depth = ((focal * extent).sum(-1, keepdim=True) / size).clamp(min=MIN_DEPTH)
+    across = depth * (target2d[..., 0, :] - intrinsics[..., 2:]) / focal
+    return torch.cat((across, depth), dim=-1).to(dtype)
+
+
+def augment(
+    pose: Tensor,
+    *,
+    bone_rotation: Tensor | None = None,
+    bone_scale: Tensor | None = None,
+    rotation: Tensor | None = None,
+    target2d: Tensor | None = None,
+    root: Tensor | None = None,
+    intrinsics: Tensor | None = None,
+    skeleton: Skeleton = H36M_16,
+) -> Augmented:
+    """Turns bones, scales them, rotates the body, places it before a camera and projects it.
+
+    The stages run in this order, and a stage whose argument is None is left out. See
+    `poseda_ext.augment` for shapes, units and errors.
+    """
+    dtype = pose.dtype
+    pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics = _compute(  # type: ignore[assignment]
+        pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics
+    )
+    pose3d = pose - pose[..., :1, :]
+    if bone_rotation is not None or bone_scale is not None:
+        bone = bones(pose3d, skeleton)
+        if bone_rotation is not None:
+            bone = rotate(bone, bone_rotation)
+        if bone_scale is not None:
+            bone = bone * (1 + bone_scale[..., None])
+        pose3d = pose_from_bones(bone, skeleton=skeleton)
+    if rotation is not None:
+        pose3d = rotate(pose3d, rotation[..., None, :])
+    if target2d is not None and intrinsics is not None:
+        root = gpa(pose3d, target2d, intrinsics)
+    if root is None or intrinsics is None:
+        return Augmented(pose3d.to(dtype), None, None)
+    pose2d = project(pose3d + root[..., None, :], intrinsics)
+    return Augmented(pose3d.to(dtype), root.to(dtype), pose2d.to(dtype))
+
+
+def _unit(bone: Tensor) -> Tensor:
+    length2 = bone.square().sum(-1, keepdim=True)
+    keep = length2 > MIN_BONE_LENGTH**2
+    safe = torch.where(keep, length2, torch.ones_like(length2))
+    return torch.where(keep, bone / safe.sqrt(), torch.zeros_like(bone))
+
+
+def kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) -> Tensor:
+    """Kinematic chain space (Wandt et al., ECCVW 2018): the Gram matrix of the bones.
+
+    Args:
+        pose: (..., J, 3) or (..., J, 2).
+        skeleton: the joint tree.
+        unit: True divides each bone by its length first, so that only angles remain.
+
+    Returns:
+        (..., J-1, J-1), dot products of bones; with ``unit`` the cosines between them.
+    """
+    dtype = pose.dtype
+    (pose,) = _compute(pose)  # type: ignore[assignment]
+    bone = bones(pose, skeleton)
+    if unit:
+        bone = _unit(bone)
+    return (bone @ bone.transpose(-1, -2)).to(dtype)
+
+
+def part_kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) -> Tensor:
+    """The KCS of each of ``skeleton.kcs_parts``, as one feature vector.
+
+    Args:
+        pose: (..., J, 3) or (..., J, 2).
+        skeleton: the joint tree and its parts.
+        unit: as in `kcs`.
+
+    Returns:
+        (..., F): for each part of n bones in turn, the n(n+1)/2 entries of the upper triangle of
+        its Gram matrix, row by row, diagonal included. F is 78 for `H36M_16`.
+    """
+    gram = kcs(pose, skeleton, unit=unit).flatten(-2)
+    index = [
+        part[i] * skeleton.num_bones + part[j]
+        for part in skeleton.kcs_parts
+        for i in range(len(part))
+        for j in range(i, len(part))
+    ]
+    return gram.index_select(-1, torch.tensor(index, device=gram.device, dtype=torch.long))
