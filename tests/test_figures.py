@@ -1,0 +1,287 @@
+"""The figures: they draw without a warning, show what they should, and refuse what they cannot."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from poseda.figures import (
+    LEFT,
+    MAX_FRAMES,
+    MAX_ROWS,
+    RIGHT,
+    Stage,
+    distributions,
+    lifted,
+    predictions,
+    save_figure,
+    training_curves,
+    transformation_stages,
+)
+from torch import Tensor
+
+from poseda_ext.skeleton import H36M_16, H36M_17, Skeleton
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def poses3d(count: int, joints: int = 16, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    shift = torch.tensor([0.0, 0.0, 4.0])
+    return 0.3 * torch.randn(count, joints, 3, generator=generator) + shift
+
+
+def poses2d(count: int, joints: int = 16, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return 0.2 * torch.randn(count, joints, 2, generator=generator)
+
+
+def stages(count: int) -> list[Stage]:
+    names = ("source", "bone angle", "bone length", "rotation", "translation (GPA)")
+    drawn = [
+        Stage(name, poses3d(count, seed=i), poses2d(count, seed=i)) for i, name in enumerate(names)
+    ]
+    return [*drawn, Stage("target", None, poses2d(count, seed=9))]
+
+
+def rendered(figure: Figure) -> list[Axes]:
+    """The axes, after everything has been drawn once."""
+    figure.draw_without_rendering()
+    return figure.axes
+
+
+def titles(axes: list[Axes]) -> list[str]:
+    return [axis.get_title() for axis in axes]
+
+
+def texts(axis: Axes) -> list[str]:
+    return [text.get_text() for text in axis.texts]
+
+
+def test_stages() -> None:
+    axes = rendered(transformation_stages(stages(2), H36M_16))
+    assert len(axes) == 2 * 2 * 6
+    names = ["source", "bone angle", "bone length", "rotation", "translation (GPA)", "target"]
+    assert titles(axes) == names + [""] * 18
+    for row in (0, 2):
+        views = axes[6 * row : 6 * row + 6]
+        assert len({(axis.get_xlim(), axis.get_ylim()) for axis in views}) == 1
+        assert texts(views[5]) == ["no 3D"]
+        frames = axes[6 * row + 6 : 6 * row + 12]
+        assert len({(axis.get_xlim(), axis.get_ylim()) for axis in frames}) == 1
+    assert all(axis.get_aspect() == 1 for axis in axes)
+    bottom, top = axes[6].get_ylim()
+    assert bottom > top  # the image's y axis points down
+
+
+def test_stages_write_the_box_size() -> None:
+    pose = torch.zeros(1, 16, 2)
+    pose[0, 3] = torch.tensor([0.3, 0.45])
+    axes = rendered(transformation_stages([Stage("target", None, pose)], H36M_16, aspect=0.5625))
+    assert texts(axes[1]) == ["w+h 0.75"]
+    assert axes[1].get_ylim()[0] == pytest.approx(1.02 * 0.5625)
+
+
+def test_the_camera_y_axis_points_down_on_the_page_and_sides_have_their_colours() -> None:
+    pose = torch.zeros(1, 16, 3)
+    pose[0, 9, 1] = -0.7  # head above the root
+    axes = rendered(transformation_stages([Stage("pose", pose)], H36M_16))
+    shadow, head = (float(np.asarray(line.get_ydata())[0]) for line in axes[0].lines)
+    assert head > 0.6 > 0 > shadow
+    sticks = [c for c in axes[0].collections if isinstance(c, LineCollection)][-1]
+    colours = {to_rgba(tuple(c)) for c in np.asarray(sticks.get_colors())}
+    assert {to_rgba(LEFT), to_rgba(RIGHT), to_rgba("white")} <= colours
+
+
+@pytest.mark.parametrize("with_truth", [True, False])
+def test_predictions(with_truth: bool) -> None:
+    truth = poses3d(3)
+    before, after = truth.clone(), truth + 2  # another root position is no error
+    before[:, 1:] += torch.tensor([0.032, 0.0, 0.0])
+    figure = predictions(
+        poses2d(3),
+        truth if with_truth else None,
+        before,
+        after,
+        H36M_16,
+        ["walk", "a $ sign _ and ^", "a long name " * 6],
+        names=("control", "ours"),
+    )
+    axes = rendered(figure)
+    if with_truth:
+        head = ["2D input", "ground truth", "control\n30 mm", "ours\n0 mm"]
+        assert titles(axes) == head + ["", "", "30 mm", "0 mm"] * 2
+    else:
+        assert titles(axes) == ["2D input", "control", "ours"] + [""] * 6
+    columns = 4 if with_truth else 3
+    for row in range(3):
+        views = axes[columns * row + 1 : columns * (row + 1)]
+        assert len({(axis.get_xlim(), axis.get_ylim()) for axis in views}) == 1
+    assert axes[columns].get_ylabel() == "a $ sign _ and ^"
+    assert "\n" in axes[2 * columns].get_ylabel()
+
+
+def test_distributions() -> None:
+    source, aligned, target = poses2d(300), 0.5 * poses2d(200) + 0.3, poses2d(100, 17, seed=2)
+    axes = rendered(distributions(source, aligned, target))
+    assert len(axes) == 9
+    assert titles(axes)[:3] == ["source", "source after GPA", "target"]
+    for row in range(3):
+        views = axes[3 * row : 3 * row + 3]
+        assert len({(axis.get_xlim(), axis.get_ylim()) for axis in views}) == 1
+        edges = [axis.patches[0].get_data().edges for axis in views]  # type: ignore[attr-defined]
+        assert all(np.array_equal(edge, edges[0]) for edge in edges)
+    median = float(np.median(aligned[:, 0, 0].numpy()))
+    assert texts(axes[4]) == [f"median {median:.2f}"]
+    box = (source.amax(1) - source.amin(1)).sum(-1).numpy()
+    assert texts(axes[0]) == [f"median {np.median(box):.2f}"]
+
+
+def test_training_curves() -> None:
+    records: list[dict[str, object]] = [
+        {"step": 10 * k, "lifter_loss": 1 / (k + 1), "bone_angle_deg": np.float32(k), "note": "x"}
+        for k in range(100)
+    ]
+    records[3]["lifter_loss"] = math.nan
+    records[4] = {"step": 40, "flag": True, "critic_gap": None}
+    records.append({"step": 1000, "mpjpe": 99.0, "mpjpe/chest": 90.0, "mpjpe/knee": 101.0})
+    records.append({"zeal": 3})  # no step
+    axes = rendered(training_curves(records))
+    assert titles(axes) == ["lifter loss", "bone angle (°)", "MPJPE (mm)", "zeal", "", ""]
+    raw, smooth = axes[0].lines
+    assert len(np.asarray(raw.get_xdata())) == len(np.asarray(smooth.get_xdata())) == 98
+    legend = axes[2].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["all", "chest", "knee"]
+
+
+def test_smoothing_keeps_a_constant() -> None:
+    axes = rendered(training_curves([{"step": k, "pck": 7.5} for k in range(500)]))
+    np.testing.assert_allclose(np.asarray(axes[0].lines[1].get_ydata()), 7.5)
+
+
+@pytest.mark.parametrize("frames", [1, 5, 50])
+def test_lifted(frames: int) -> None:
+    flat = 900 + 300 * poses2d(frames)  # any unit
+    axes = rendered(lifted(flat, poses3d(frames), H36M_16))
+    drawn = min(frames, MAX_FRAMES)
+    used = [axis for axis in axes if axis.axison]
+    assert len(used) == 3 * drawn
+    assert titles(used)[:3] == ["2D input", "front", "side (camera at left)"]
+    metres = [axis for index, axis in enumerate(used) if index % 3]
+    widths = [np.ptp(limits) for axis in metres for limits in (axis.get_xlim(), axis.get_ylim())]
+    np.testing.assert_allclose(widths, widths[0])
+    if frames > 1:
+        assert used[0].get_ylabel() == "frame 0"
+        assert used[-3].get_ylabel() == f"frame {frames - 1}"
+
+
+def test_other_skeletons() -> None:
+    rendered(lifted(poses2d(2, 17), poses3d(2, 17), H36M_17))
+    chain = Skeleton(names=("a", "b", "c"), parents=(-1, 0, 1))
+    figure = lifted(poses2d(1, 3), poses3d(1, 3), chain)
+    rendered(figure)
+    assert not figure.legends  # nothing is left or right
+
+
+def test_degenerate_poses_draw() -> None:
+    point2d, point3d = torch.zeros(1, 16, 2), torch.zeros(1, 16, 3)
+    rendered(transformation_stages([Stage("", point3d, point2d), Stage("empty")], H36M_16))
+    rendered(predictions(point2d, point3d, point3d, point3d, H36M_16))
+    rendered(lifted(point2d, point3d, H36M_16))
+    rendered(distributions(point2d, point2d, point2d))
+    rendered(training_curves([{"step": 5, "pck": 1}]))
+    rendered(training_curves([{"pck": 1, "auc": 2, "mpjpe": 3, "critic_gap": 4}]))
+    # Far outside of the image, and with gradients
+    rendered(transformation_stages([Stage("far", None, poses2d(1) + 50)], H36M_16))
+    rendered(lifted(poses2d(1).requires_grad_(), poses3d(1).double(), H36M_16))
+
+
+def test_inputs_stay_as_they_were() -> None:
+    flat, pose = poses2d(2).double(), poses3d(2).double()
+    before = flat.clone(), pose.clone()
+    rendered(predictions(flat, pose, pose, pose, H36M_16))
+    rendered(lifted(flat, pose, H36M_16))
+    rendered(transformation_stages([Stage("source", pose, flat)], H36M_16))
+    assert flat.equal(before[0])
+    assert pose.equal(before[1])
+
+
+def test_save_figure(tmp_path: Path) -> None:
+    figure = training_curves([{"step": k, "pck": k} for k in range(5)])
+    path = tmp_path / "curves.png"
+    path.write_bytes(b"old")
+    save_figure(figure, path, dpi=60)
+    save_figure(figure, str(path), dpi=80)
+    width, height = figure.get_size_inches()
+    assert imread(path).shape[:2] == (int(height * 80), int(width * 80))
+    assert [file.name for file in tmp_path.iterdir()] == ["curves.png"]
+    with pytest.raises(ValueError, match=r"expected a name that ends in \.png"):
+        save_figure(figure, tmp_path / "curves.pdf")
+    with pytest.raises(OSError, match="cannot write"):
+        save_figure(figure, tmp_path / "missing" / "curves.png")
+
+
+def test_pyplot_is_left_alone() -> None:
+    loaded = "matplotlib.pyplot" in sys.modules
+    rendered(lifted(poses2d(1), poses3d(1), H36M_16))
+    assert ("matplotlib.pyplot" in sys.modules) == loaded
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: transformation_stages([], H36M_16), "stages: got none"),
+        (lambda: transformation_stages([Stage("a")], H36M_16), "stages: got no poses"),
+        (lambda: transformation_stages(stages(1), H36M_16, aspect=0.0), "aspect: got 0.0"),
+        (
+            lambda: transformation_stages(
+                [Stage("a", poses3d(2)), Stage("b", poses3d(3))], H36M_16
+            ),
+            r"stages\['b'\].pose3d: got 3 samples, expected 2",
+        ),
+        (
+            lambda: transformation_stages(stages(MAX_ROWS + 1), H36M_16),
+            f"got {MAX_ROWS + 1} samples, expected at most {MAX_ROWS}",
+        ),
+        (
+            lambda: transformation_stages([Stage("a", poses3d(2, 17))], H36M_16),
+            r"stages\['a'\].pose3d: got shape \(2, 17, 3\), expected \(K, 16, 3\)",
+        ),
+        (
+            lambda: predictions(poses2d(2), None, poses3d(2), poses3d(1), H36M_16),
+            "after: got 1 samples, expected 2",
+        ),
+        (
+            lambda: predictions(poses2d(1), None, poses3d(1), poses3d(1), H36M_16, ["a", "b"]),
+            "labels: got 2, expected one per sample",
+        ),
+        (
+            lambda: predictions(poses3d(1), None, poses3d(1), poses3d(1), H36M_16),
+            r"pose2d: got shape \(1, 16, 3\), expected \(K, 16, 2\)",
+        ),
+        (
+            lambda: distributions(poses2d(2), poses2d(2)[0], poses2d(2)),
+            r"aligned: got shape \(16, 2\), expected \(K, J, 2\)",
+        ),
+        (lambda: distributions(poses2d(0), poses2d(2), poses2d(2)), "source: got no poses"),
+        (lambda: distributions(poses2d(2) / 0, poses2d(2), poses2d(2)), "infinity in 2 of 2"),
+        (lambda: training_curves([]), "records: got no numbers"),
+        (lambda: training_curves([{"step": 3, "name": "x"}]), "records: got no numbers"),
+        (lambda: lifted(poses2d(2), poses3d(3), H36M_16), "pose3d: got 3 frames"),
+        (lambda: lifted(poses2d(0), poses3d(0), H36M_16), "pose2d: got no poses"),
+    ],
+)
+def test_bad_input(draw: Callable[[], Figure], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw()
