@@ -134,7 +134,7 @@ class PoseSet:
 
     def to(self, device: torch.device | str) -> PoseSet:
         """The same frames with all tensors on `device`."""
-        moved = {
+        moved: dict[str, Any] = {
             field.name: value.to(device)
             for field in dataclasses.fields(self)
             if isinstance(value := getattr(self, field.name), Tensor)
@@ -303,6 +303,10 @@ def _read_arrays(path: Path) -> dict[str, Array]:
     return arrays
 
 
+def _at_least_float32(array: Array) -> Array:
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+
+
 def _float_tensor(array: Array) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
@@ -374,16 +378,9 @@ def _check_layout(arrays: Mapping[str, Array], where: str, need_pose3d: bool) ->
             )
         if count == 0:
             raise ValueError(f"{where}: {key}: got no rows, expected at least one frame")
-        if key in NUMBERS and array.dtype.kind == "f":
-            _refuse(
-                where,
-                key,
-                ~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
-                if not np.isfinite(array).all()
-                else None,
-                "NaN or infinity",
-                "finite numbers",
-            )
+        if key in NUMBERS and not np.isfinite(array).all():
+            bad = ~np.isfinite(array.reshape(count, -1)).all(axis=1)
+            _refuse(where, key, bad, "NaN or infinity", "finite numbers")
     if "split" in arrays:
         split = arrays["split"].astype(np.int64)
         _refuse(where, "split", (split != 0) & (split != 1), "a value", "0 (train) or 1 (test)")
@@ -393,7 +390,7 @@ def _check_image_plane(arrays: Mapping[str, Array], where: str) -> None:
     """Units and ranges of image_size, intrinsics and pose2d."""
     size = np.asarray(arrays["image_size"], dtype=np.float64)
     intrinsics = np.asarray(arrays["intrinsics"], dtype=np.float64)
-    points = arrays["pose2d"]
+    points = _at_least_float32(arrays["pose2d"])
     _refuse(
         where,
         "image_size",
@@ -427,17 +424,25 @@ def _check_image_plane(arrays: Mapping[str, Array], where: str) -> None:
         "fx, fy, cx, cy in pixels, in this order",
         intrinsics,
     )
+    # Read as cx, cy, fx, fy the numbers would suit the image, as they stand they do not.
+    off_centre = np.abs(np.median(centre / size, axis=0) - 0.5)
+    focal_as_centre = np.abs(np.median(focal / size, axis=0) - 0.5)
+    if (off_centre > 0.2).all() and (focal_as_centre < 0.1).all():
+        raise ValueError(
+            f"{where}: intrinsics: got numbers that look like cx, cy, fx, fy "
+            f"(first row: {_plain(intrinsics[0])}), expected fx, fy, cx, cy in pixels"
+        )
     largest = max(abs(float(points.max())), abs(float(points.min())))
     if largest <= MAX_NORMALISED:
         raise ValueError(
             f"{where}: pose2d: got values up to {largest:.3g} in images of "
-            f"{_plain(size[0])} pixels, which look screen-normalised; expected pixels"
+            f"{size[0, 0]:g} x {size[0, 1]:g} pixels, which look screen-normalised; expected pixels"
         )
     outside = np.zeros(points.shape[:2], dtype=bool)
     far = np.zeros(points.shape[:2], dtype=bool)
     for axis in range(2):
         value = points[..., axis]
-        limit = size[:, axis, None].astype(value.dtype if value.dtype.kind == "f" else np.float64)
+        limit = size[:, axis, None].astype(points.dtype)
         outside |= (value < 0) | (value > limit)
         far |= (value < -limit) | (value > 2 * limit)
     _refuse(
@@ -446,20 +451,20 @@ def _check_image_plane(arrays: Mapping[str, Array], where: str) -> None:
         far.any(axis=1),
         "a joint more than one image size outside the image",
         "pixels x, y within or near the image",
-        np.where(far[..., None], points, 0)[np.arange(len(points)), far.argmax(axis=1)],
+        points[np.arange(len(points)), far.argmax(axis=1)],
     )
     fraction = float(outside.mean())
     if fraction > MAX_OUTSIDE_FRACTION:
         raise ValueError(
             f"{where}: pose2d: got {fraction:.0%} of the joints outside the image "
-            f"({_plain(size[0])} pixels in the first row), expected at most "
+            f"({size[0, 0]:g} x {size[0, 1]:g} pixels in the first row), expected at most "
             f"{MAX_OUTSIDE_FRACTION:.0%}; is image_size width, height and pose2d x, y?"
         )
 
 
 def _check_pose3d(arrays: Mapping[str, Array], where: str) -> None:
     """Unit, frame and agreement with the 2D of pose3d."""
-    pose = arrays["pose3d"]
+    pose = _at_least_float32(arrays["pose3d"])
     if not pose[:, 0].any():
         raise ValueError(
             f"{where}: pose3d: got the root at the origin in every row, which looks "
@@ -528,13 +533,14 @@ def _check_projection(arrays: Mapping[str, Array], where: str) -> None:
 def _refuse(
     where: str,
     key: str,
-    bad: Array | None,
+    bad: Array | np.bool_,
     found: str,
     expected: str,
     values: Array | None = None,
 ) -> None:
     """Raise if any row is bad, with the number of bad rows and the first of them."""
-    if bad is None or not bad.any():
+    bad = np.asarray(bad)
+    if not bad.any():
         return
     first = int(bad.argmax())
     shown = "" if values is None else f": {_plain(values[first])}"
@@ -545,4 +551,4 @@ def _refuse(
 
 
 def _plain(values: Array) -> str:
-    return " x ".join(f"{float(value):g}" for value in np.atleast_1d(values))
+    return ", ".join(f"{float(value):g}" for value in np.atleast_1d(values))

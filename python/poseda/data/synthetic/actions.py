@@ -60,11 +60,11 @@ def perform(name: str, rng: np.random.Generator, frames: int, fps: float = 10.0)
     for column, key in enumerate(ANGLES):
         base = track(key) if key in tracks else np.full(frames, _REST.get(key, 0.0))
         posture = rng.normal(0.0, 0.06)
-        angles[:, column] = base + posture + wander(rng, t, 0.04, period=2.5)
+        angles[:, column] = base + posture + wander(rng, t, 0.07, period=2.5)
     start = rng.uniform(-0.5, 0.5, size=2)
     turn = np.stack(
         (
-            track("yaw") + rng.uniform(-np.pi, np.pi) + wander(rng, t, 0.08, period=4.0),
+            track("yaw") + rng.uniform(-np.pi, np.pi) + wander(rng, t, 0.25, period=5.0),
             track("pitch") + rng.normal(0.0, 0.03),
             track("roll") + rng.normal(0.0, 0.02),
         ),
@@ -156,7 +156,7 @@ def _gait(phase: Array, stride: float, knee: float, swing: float, elbow: float) 
         p = phase + shift
         tracks |= {
             f"{side}_hip_flex": 0.15 * stride + stride * np.sin(p),
-            f"{side}_knee_flex": 0.1 + knee * pulse(p + 0.6, 2.0) + 0.15 * pulse(p - 2.0, 3.0),
+            f"{side}_knee_flex": 0.1 + knee * pulse(p + 0.15, 2.0) + 0.15 * pulse(p - 2.0, 3.0),
             **_arm(side, -swing * np.sin(p), 0.15, 0.2, elbow - 0.5 * swing * np.sin(p)),
         }
     return tracks
@@ -171,7 +171,7 @@ def walk(rng: np.random.Generator, t: Array) -> Tracks:
     turn = rng.choice([-1.0, 1.0])
     return {
         **_circle(t, speed, rng.uniform(0.8, 1.3), turn),
-        **_gait(phase, 0.22 + 0.18 * speed, rng.uniform(0.8, 1.1), rng.uniform(0.15, 0.6), 0.35),
+        **_gait(phase, 0.22 + 0.18 * speed, rng.uniform(0.75, 1.0), rng.uniform(0.15, 0.6), 0.35),
         "pitch": rng.uniform(-0.02, 0.12),
         "neck_flex": rng.uniform(-0.1, 0.4),
     }
@@ -369,6 +369,7 @@ def punch(rng: np.random.Generator, t: Array) -> Tracks:
     """Boxes: fists before the chest, straight punches left and right."""
     phase = cycle(rng, t, rng.uniform(0.5, 0.9))
     tracks: Tracks = {
+        # A left punch brings the left shoulder forward: the trunk turns to the right.
         "spine_twist": 0.45 * (pulse(phase + np.pi, 3.0) - pulse(phase, 3.0)),
         "l_hip_flex": 0.45,
         "l_knee_flex": 0.5 + wander(rng, t, 0.12),
@@ -382,7 +383,6 @@ def punch(rng: np.random.Generator, t: Array) -> Tracks:
     for side, shift in (("l", 0.0), ("r", np.pi)):
         out = pulse(phase + shift, 3.0)
         tracks |= _arm(side, 0.55 + (height - 0.55) * out, 0.25 - 0.15 * out, 0.4, 2.2 - 2.0 * out)
-    # A left punch turns the left shoulder forward, that is the trunk to the right.
     return tracks
 
 
@@ -512,8 +512,6 @@ def stretch(rng: np.random.Generator, t: Array) -> Tracks:
 
 def swing(rng: np.random.Generator, t: Array) -> Tracks:
     """Swings a racket or a club with both hands, knees soft, trunk turning."""
-    side, _ = _sides(rng)
-    sign = 1 if side == "l" else -1
     turn = np.sin(cycle(rng, t, rng.uniform(0.3, 0.6)))
     tracks: Tracks = {
         "spine_twist": 0.7 * turn,
@@ -525,9 +523,9 @@ def swing(rng: np.random.Generator, t: Array) -> Tracks:
         lead = own * turn  # > 0 when the swing is on the side of this arm
         tracks |= {
             f"{each}_hip_flex": 0.5,
-            f"{each}_knee_flex": 0.5 - 0.15 * sign * turn,
+            f"{each}_knee_flex": 0.5 - 0.15 * lead,
             f"{each}_hip_abduct": 0.2,
-            **_arm(each, 0.8 + 0.35 * turn * turn, -0.1 + 0.4 * lead, 0.5, 0.5 + 0.5 * abs(turn)),
+            **_arm(each, 0.8 + 0.35 * turn**2, -0.1 + 0.4 * lead, 0.5, 0.5 + 0.5 * turn**2),
         }
     return tracks
 

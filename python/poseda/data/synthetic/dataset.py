@@ -14,10 +14,13 @@ from poseda.data.synthetic.body import BodyRange, Motion, forward_kinematics, sa
 from poseda.data.synthetic.rigs import Camera, human36m_rig, mpi_inf_3dhp_rig
 from poseda_ext.skeleton import H36M_16, Skeleton
 
-SOURCE_ACTIONS = ("walk", "stand", "phone", "wave", "reach", "discuss", "photo", "sit", "drink")
+SOURCE_ACTIONS = (
+    "walk", "stand", "phone", "wave", "reach", "discuss", "photo", "sit", "drink", "bend",
+)  # fmt: skip
 TARGET_ACTIONS = (
-    "walk", "stand", "reach", "sit", "run", "bend", "squat", "lunge", "kick", "punch", "throw",
-    "jump", "crawl", "kneel", "lie", "stretch", "swing",
+    *2 * ("walk", "stand", "wave", "reach", "discuss", "sit", "bend"),
+    "run", "squat", "lunge", "kick", "punch", "throw", "jump", "kneel", "stretch", "swing", "crawl",
+    "lie",
 )  # fmt: skip
 
 #: Adults of average build.
@@ -36,7 +39,7 @@ TARGET_PEOPLE = (
     ),
 )  # fmt: skip
 
-CLIP_FRAMES = 40
+CLIP_FRAMES = 32
 FPS = 10.0
 MIN_DEPTH = 0.8  #: metres; a view with a joint nearer than this is left out
 TEST_SHARE = 0.2  #: test poses per source train pose
@@ -58,13 +61,12 @@ def make_source(seed: int = 0, frames: int = 40_000) -> dict[str, NDArray[Any]]:
         np.random.default_rng([seed, 1]),
         prefix="source",
         rig=human36m_rig(),
-        cameras_per_clip=4,
         people=SOURCE_PEOPLE,
         actions=SOURCE_ACTIONS,
         train=frames,
         test=round(TEST_SHARE * frames),
-        train_people=10,
-        test_people=4,
+        train_people=24,
+        test_people=8,
     )
 
 
@@ -86,13 +88,12 @@ def make_target(seed: int = 0, frames: int = 20_000, test: int | None = None) ->
         np.random.default_rng([seed, 2]),
         prefix="target",
         rig=mpi_inf_3dhp_rig(),
-        cameras_per_clip=7,
         people=TARGET_PEOPLE,
         actions=TARGET_ACTIONS,
         train=frames,
         test=round(TEST_SHARE / TARGET_SHARE * frames) if test is None else test,
-        train_people=8,
-        test_people=6,
+        train_people=24,
+        test_people=12,
     )
 
 
@@ -127,7 +128,6 @@ def _make_domain(
     *,
     prefix: str,
     rig: Sequence[Camera],
-    cameras_per_clip: int,
     people: Sequence[BodyRange],
     actions: Sequence[str],
     train: int,
@@ -138,9 +138,9 @@ def _make_domain(
     parts = []
     first_clip = 0
     for split, poses, count in ((0, train, train_people), (1, test, test_people)):
-        clips = max(1, round(poses / (CLIP_FRAMES * cameras_per_clip)))
+        clips = max(1, round(poses / CLIP_FRAMES))
         part = _make_split(
-            rng, f"{prefix}_{('train', 'test')[split]}", rig, cameras_per_clip, people, actions,
+            rng, f"{prefix}_{('train', 'test')[split]}", rig, people, actions,
             clips, count, first_clip,
         )  # fmt: skip
         part["split"] = np.full(len(part["clip"]), split, dtype=np.uint8)
@@ -153,7 +153,6 @@ def _make_split(
     rng: np.random.Generator,
     prefix: str,
     rig: Sequence[Camera],
-    cameras_per_clip: int,
     people: Sequence[BodyRange],
     actions: Sequence[str],
     clips: int,
@@ -164,8 +163,7 @@ def _make_split(
     bodies = [sample_body(rng, people[number % len(people)]) for number in range(count)]
     # Every person does every action before an action comes again, in random order.
     plan = [(person, action) for action in actions for person in range(count)]
-    order = np.concatenate([rng.permutation(len(plan)) for _ in range(-(-clips // len(plan)))])
-    chosen = [plan[number] for number in order[:clips]]
+    chosen = [plan[number] for number in _in_turn(rng, len(plan), clips)]
     motions = [perform(action, rng, CLIP_FRAMES, FPS) for _, action in chosen]
     motion = Motion(
         np.concatenate([each.angles for each in motions]),
@@ -180,17 +178,15 @@ def _make_split(
         np.stack([body.bone_lengths for body in bodies])[person],
     )
 
-    # Cameras take turns so that all are used equally often.
-    turns = -(-clips * cameras_per_clip // len(rig))
-    deal = np.concatenate([rng.permutation(len(rig)) for _ in range(turns)])
-    deal = deal[: clips * cameras_per_clip].reshape(clips, cameras_per_clip)
+    # One camera films a clip; the cameras take turns.
+    films = _in_turn(rng, len(rig), clips)
 
     clip = np.repeat(np.arange(clips), CLIP_FRAMES)
     frame = np.tile(np.arange(CLIP_FRAMES), clips)
     action = np.asarray([action for _, action in chosen])[clip]
     rows = []
     for number, camera in enumerate(rig):
-        sees = (deal == number).any(axis=1)[clip]
+        sees = films[clip] == number
         pose = camera.to_camera(world[sees])
         point = camera.project(pose)
         inside = (point >= 0).all(axis=(1, 2)) & (point <= camera.image_size).all(axis=(1, 2))
@@ -201,8 +197,8 @@ def _make_split(
             {
                 "pose3d": pose[keep].astype(np.float32),
                 "pose2d": point[keep].astype(np.float32),
-                "intrinsics": np.tile(np.float32(camera.intrinsics), (kept, 1)),
-                "image_size": np.tile(np.int32(camera.image_size), (kept, 1)),
+                "intrinsics": np.tile(np.asarray(camera.intrinsics, np.float32), (kept, 1)),
+                "image_size": np.tile(np.asarray(camera.image_size, np.int32), (kept, 1)),
                 "camera": np.full(kept, number, dtype=np.int32),
                 "camera_class": np.full(kept, camera.camera_class, dtype="U7"),
                 "subject": np.asarray([f"{prefix}_{each}" for each in range(count)])[
@@ -215,3 +211,9 @@ def _make_split(
             }
         )
     return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
+
+
+def _in_turn(rng: np.random.Generator, choices: int, count: int) -> NDArray[np.int64]:
+    """(count,) numbers below `choices`, in random order, each used before one comes again."""
+    rounds = [rng.permutation(choices) for _ in range(-(-count // choices))]
+    return np.concatenate(rounds)[:count]

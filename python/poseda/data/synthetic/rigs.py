@@ -31,12 +31,14 @@ class Camera:
 
     def to_camera(self, points: Array) -> Array:
         """World points (..., 3) to the camera frame: x right, y down, z forward."""
-        return (points - self.position) @ self.rotation.T
+        relative: Array = (points - self.position) @ self.rotation.T
+        return relative
 
     def project(self, points: Array) -> Array:
         """Points (..., 3) of the camera frame to (..., 2) pixels."""
         focal, centre = np.asarray(self.intrinsics[:2]), np.asarray(self.intrinsics[2:])
-        return points[..., :2] / points[..., 2:] * focal + centre
+        image: Array = points[..., :2] / points[..., 2:] * focal + centre
+        return image
 
 
 def look_at(
@@ -85,8 +87,8 @@ def mpi_inf_3dhp_rig() -> list[Camera]:
     plan = (
         # class, height of the camera, height that it looks at, (direction in degrees, distance)
         ("chest", 1.30, 1.00, ((10, 3.6), (80, 4.0), (155, 3.4), (225, 4.2), (300, 3.7))),
-        ("knee", 0.45, 1.15, ((40, 3.2), (125, 3.5), (205, 3.1), (330, 3.4))),
-        ("ceiling", 2.95, 0.75, ((0, 3.2), (65, 2.9), (140, 3.3), (215, 3.0), (285, 3.1))),
+        ("knee", 0.50, 1.10, ((40, 3.2), (125, 3.5), (205, 3.1), (330, 3.4))),
+        ("ceiling", 2.70, 0.85, ((0, 3.2), (65, 2.9), (140, 3.3), (215, 3.0), (285, 3.1))),
     )
     cameras = []
     for camera_class, height, aim, places in plan:
