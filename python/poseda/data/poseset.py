@@ -57,7 +57,7 @@ MIN_IMAGE_SIDE = 16.0  #: pixels
 MAX_OUTSIDE_FRACTION = 0.2  #: of the joints, over the file
 MAX_ROOT_DEPTH = 100.0  #: metres, median over the file
 TORSO_RANGE = (0.2, 0.9)  #: metres, median distance from Hip to Thorax; an adult has about 0.45
-MAX_REPROJECTION = 0.05  #: of the longer image side, median over the joints of a camera
+MAX_REPROJECTION = 0.03  #: of the longer image side, median over the joints of a camera
 MAX_CAMERAS_CHECKED = 64  #: above, the projection is checked over the file as a whole
 
 
@@ -102,7 +102,9 @@ class PoseSet:
         """The frames that a mask, a list of row numbers or a slice selects, in that order."""
         if isinstance(index, Tensor):
             index = index.detach().cpu().numpy()
-        chosen = np.arange(len(self))[index if isinstance(index, slice) else np.asarray(index)]
+        if not isinstance(index, slice):
+            index = np.asarray(index, dtype=None if len(index) else np.int64)
+        chosen = np.arange(len(self))[index]
         on_device = torch.from_numpy(chosen).to(self.pose2d.device)
         picked: dict[str, Any] = {}
         for field in dataclasses.fields(self):
@@ -383,7 +385,8 @@ def _check_layout(arrays: Mapping[str, Array], where: str, need_pose3d: bool) ->
             _refuse(where, key, bad, "NaN or infinity", "finite numbers")
     if "split" in arrays:
         split = arrays["split"].astype(np.int64)
-        _refuse(where, "split", (split != 0) & (split != 1), "a value", "0 (train) or 1 (test)")
+        other = (split != 0) & (split != 1)
+        _refuse(where, "split", other, "another value", "0 (train) or 1 (test)", split)
 
 
 def _check_image_plane(arrays: Mapping[str, Array], where: str) -> None:

@@ -202,12 +202,12 @@ def stand(rng: np.random.Generator, t: Array) -> Tracks:
     arms = rng.choice(["hang", "hips", "cross", "one"])
     if arms == "hips":
         for each in ("l", "r"):
-            tracks |= _arm(each, -0.35, 0.75, 0.9, 1.7)
+            tracks |= _arm(each, 0.0, 0.8, 1.35, 1.7)
     elif arms == "cross":
         for each in ("l", "r"):
-            tracks |= _arm(each, 0.45, 0.1, 1.1, 1.75)
+            tracks |= _arm(each, 0.45, -0.05, 1.35, 1.65)
     elif arms == "one":
-        tracks |= _arm(other, -0.35, 0.7, 0.9, 1.7)
+        tracks |= _arm(other, 0.0, 0.8, 1.35, 1.7)
     return tracks
 
 
@@ -218,7 +218,7 @@ def phone(rng: np.random.Generator, t: Array) -> Tracks:
     if rng.random() < 0.4:
         tracks |= walk(rng, t)
     return tracks | {
-        **_arm(side, rng.uniform(0.5, 0.9), rng.uniform(0.3, 0.6), 0.15, rng.uniform(2.2, 2.4)),
+        **_arm(side, rng.uniform(0.8, 1.4), rng.uniform(0.1, 0.5), 0.4, rng.uniform(2.3, 2.4)),
         **_arm(other, wander(rng, t, 0.3), 0.2, 0.3, 0.6 + wander(rng, t, 0.4)),
         "neck_bend": rng.uniform(0.0, 0.2) * (1 if side == "l" else -1),
     }
@@ -268,9 +268,10 @@ def discuss(rng: np.random.Generator, t: Array) -> Tracks:
 def photo(rng: np.random.Generator, t: Array) -> Tracks:
     """Holds a camera before the face with both hands."""
     hold = pulse(cycle(rng, t, 0.2), 0.4)
+    height = rng.uniform(0.7, 1.3)
     tracks: Tracks = {"neck_flex": 0.1, "yaw": wander(rng, t, 0.6, period=5.0)}
     for side in ("l", "r"):
-        tracks |= _arm(side, 0.3 + 0.8 * hold, 0.3, 0.5, 0.8 + 1.15 * hold)
+        tracks |= _arm(side, 0.3 + height * hold, 0.3, 0.6, 0.8 + 1.35 * hold)
     return tracks
 
 
@@ -287,7 +288,7 @@ def drink(rng: np.random.Generator, t: Array) -> Tracks:
     side, other = _sides(rng)
     lift = pulse(cycle(rng, t, rng.uniform(0.2, 0.35)), 1.5)
     return _seat(rng, t) | {
-        **_arm(side, 0.5 + 0.35 * lift, 0.3, 0.5, 1.2 + 1.0 * lift),
+        **_arm(side, 0.5 + 0.9 * lift, 0.2, 0.5 + 0.4 * lift, 1.2 + 1.15 * lift),
         **_arm(other, 0.5, 0.25, 0.5, 1.2),
         "neck_flex": 0.25 - 0.4 * lift,
     }

@@ -171,8 +171,8 @@ def forward_kinematics(motion: Motion, stature: Any, bone_lengths: Array) -> Arr
     frame_of = {
         "Spine": (lower_spine, up),
         "Thorax": (upper_spine, up),
-        "Neck/Nose": (neck, (0.30, 0.0, 0.954)),
-        "Head": (head, (-0.15, 0.0, 0.989)),
+        "Neck/Nose": (neck, (0.3, 0.0, 0.95)),
+        "Head": (head, (-0.15, 0.0, 1.0)),
     }
     for side, sign in (("L", 1.0), ("R", -1.0)):
         of = {name[2:]: value for name, value in angle.items() if name[0] == side.lower()}
@@ -198,7 +198,7 @@ def forward_kinematics(motion: Motion, stature: Any, bone_lengths: Array) -> Arr
             f"{side}Hip": (pelvis, (0.0, sign, 0.0)),
             f"{side}Knee": (hip, down),
             f"{side}Foot": (knee, down),
-            f"{side}Shoulder": (girdle, (0.0, sign * 0.97, -0.243)),
+            f"{side}Shoulder": (girdle, (0.0, sign, -0.25)),
             f"{side}Elbow": (shoulder, down),
             f"{side}Wrist": (elbow, down),
         }
@@ -206,7 +206,8 @@ def forward_kinematics(motion: Motion, stature: Any, bone_lengths: Array) -> Arr
     joints = np.zeros((len(motion), H36M_17.num_joints, 3))
     for joint in range(1, H36M_17.num_joints):
         frame, direction = frame_of[H36M_17.names[joint]]
-        bone = frame @ np.asarray(direction) * lengths[:, joint - 1, None]
+        unit = np.asarray(direction) / np.linalg.norm(direction)
+        bone = frame @ unit * lengths[:, joint - 1, None]
         joints[:, joint] = joints[:, H36M_17.parents[joint]] + bone
 
     clearance = np.multiply.outer(np.broadcast_to(stature, len(motion)), _CLEARANCE)
