@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
 from poseda.data import PoseSet, pose_set_from_arrays
 from poseda.data.synthetic import (
     ACTIONS,
@@ -23,6 +22,7 @@ from poseda.data.synthetic import (
 )
 from poseda.data.synthetic.actions import wander
 from poseda.data.synthetic.rigs import look_at
+
 from poseda_ext.skeleton import H36M_17
 
 JOINT = {name: joint for joint, name in enumerate(H36M_17.names)}
@@ -261,3 +261,10 @@ def test_the_same_seed_gives_the_same_data() -> None:
         assert not np.array_equal(first["pose2d"][:50], other["pose2d"][:50])
     poses = pose_set_from_arrays(make_source(7, 600), name="x")
     assert torch.equal(poses.pose2d, synthetic_pair(7, 600)[0].pose2d)
+
+
+def test_few_frames_are_made_and_none_are_refused() -> None:
+    source, target = synthetic_pair(seed=0, frames=10)
+    assert min(len(source.train), len(source.test), len(target.train), len(target.test)) > 0
+    with pytest.raises(ValueError, match="frames: got 0 train and 0 test poses, expected 1 or"):
+        make_source(frames=0)

@@ -135,6 +135,8 @@ def _make_domain(
     train_people: int,
     test_people: int,
 ) -> dict[str, NDArray[Any]]:
+    if min(train, test) < 1:
+        raise ValueError(f"frames: got {train} train and {test} test poses, expected 1 or more")
     parts = []
     first_clip = 0
     for split, poses, count in ((0, train, train_people), (1, test, test_people)):
