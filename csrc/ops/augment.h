@@ -1,0 +1,230 @@
+// `augment`, per pose: turn and scale bones, rotate the body, place it, project it.
+//
+// A tile row is a number of T: of one pose in CUDA, of one vector of poses on the CPU.
+#pragma once
+
+#include "math/gpa.h"
+#include "math/project.h"
+#include "math/rotation.h"
+#include "math/tree.h"
+#include "ops/fields.h"
+
+namespace poseda {
+
+// Tile slots of the inputs, kAbsent where one was not given.
+struct AugmentInputs {
+  Tree tree;
+  int pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics;
+
+  POSEDA_INLINE bool moves_bones() const {
+    return bone_rotation != kAbsent || bone_scale != kAbsent;
+  }
+};
+
+// The turned and scaled bone that ends in joint j.
+template <class T>
+POSEDA_INLINE Vec3<T> moved_bone(const AugmentInputs& in, const T* tile, int j, Vec3<T> bone) {
+  if (in.bone_rotation != kAbsent) {
+    const Vec3<T> w = load3(tile + in.bone_rotation + 3 * (j - 1));
+    bone = rotate(w, rotation_coefficients<false>(dot(w, w)), bone);
+  }
+  if (in.bone_scale != kAbsent) bone = (T(1) + tile[in.bone_scale + j - 1]) * bone;
+  return bone;
+}
+
+// Joint j minus its parent, or minus the root where bones do not move: children before parents
+// when done in place.
+template <class T>
+POSEDA_INLINE Vec3<T> original_bone(const AugmentInputs& in, const T* tile, int j) {
+  const int parent = in.moves_bones() ? in.tree.parents[j] : 0;
+  return load3(tile + in.pose + 3 * j) - load3(tile + in.pose + 3 * parent);
+}
+
+template <class T>
+POSEDA_INLINE Matrix3<T> body_rotation(const AugmentInputs& in, const T* tile) {
+  const Vec3<T> w = load3(tile + in.rotation);
+  return rotation_matrix(w, rotation_coefficients<false>(dot(w, w)));
+}
+
+// Builds the root-relative pose in `out` from the bones in `tile[in.pose]`; both may be one place.
+// Returns its box in x and y.
+template <class T>
+POSEDA_INLINE Box<T> build_pose(const AugmentInputs& in, const T* tile, T* out) {
+  const bool turns = in.rotation != kAbsent;
+  const Matrix3<T> turn = turns ? body_rotation(in, tile) : Matrix3<T>{};
+  Box<T> box{{T(0), T(0)}, {T(0), T(0)}};
+  store3(out, Vec3<T>{T(0), T(0), T(0)});
+  for (int j = 1; j < in.tree.joints; ++j) {
+    Vec3<T> bone = moved_bone(in, tile, j, load3(tile + in.pose + 3 * j));
+    if (turns) bone = multiply(turn, bone);
+    if (in.moves_bones()) bone = load3(out + 3 * in.tree.parents[j]) + bone;
+    store3(out + 3 * j, bone);
+    extend(box, bone.x, bone.y);
+  }
+  return box;
+}
+
+template <class T>
+POSEDA_INLINE void bones_in_place(const AugmentInputs& in, T* tile) {
+  for (int j = in.tree.joints - 1; j > 0; --j)
+    store3(tile + in.pose + 3 * j, original_bone(in, tile, j));
+}
+
+// Outputs: pose3d in the place of pose; root (kAbsent unless solved by GPA); pose2d, which may
+// stand in the place of target2d.
+struct Augment {
+  AugmentInputs in;
+  int solved_root, pose2d;
+
+  static constexpr int kMaxRows = (3 + 3 + 1 + 2) * kMaxJoints + 16;
+
+  template <class T>
+  POSEDA_INLINE void operator()(T* tile) const {
+    bones_in_place(in, tile);
+    const Box<T> box = build_pose(in, tile, tile + in.pose);
+    if (in.intrinsics == kAbsent) return;
+    const Intrinsics<T> k = load_intrinsics(tile + in.intrinsics);
+    if (in.target2d != kAbsent) {
+      const T* target = tile + in.target2d;
+      const Vec2<T> target_extent = extent(box_of(target, in.tree.joints, 2));
+      store3(tile + solved_root, gpa(extent(box), target_extent, load2(target), k));
+    }
+    const Vec3<T> root = load3(tile + (in.target2d != kAbsent ? solved_root : in.root));
+    for (int j = 0; j < in.tree.joints; ++j) {
+      const Vec3<T> point = load3(tile + in.pose + 3 * j) + root;
+      store2(tile + pose2d + 2 * j, to_pixel(to_plane(point), k));
+    }
+  }
+};
+
+// Reads the gradients of the outputs and leaves the gradient of every input in the input's place.
+// `moved` is room for a pose.
+struct AugmentBackward {
+  AugmentInputs in;
+  int moved, grad_pose3d, grad_root, grad_pose2d;
+
+  static constexpr int kMaxRows = (3 + 3 + 1 + 2 + 3 + 3 + 2) * kMaxJoints + 16;
+
+  template <class T>
+  POSEDA_INLINE void operator()(T* tile) const {
+    bones_in_place(in, tile);
+    const Box<T> box = build_pose(in, tile, tile + moved);
+    if (in.intrinsics != kAbsent) camera_vjp(tile, box);
+    if (in.rotation != kAbsent) {
+      body_vjp(tile);
+    } else {
+      bone_chain_vjp(tile, Matrix3<T>{});
+    }
+    pose_from_bones_grads(tile);
+  }
+
+ private:
+  // From pose2d and root to the joints, the target, the root and the intrinsics.
+  template <class T>
+  POSEDA_INLINE void camera_vjp(T* tile, const Box<T>& box) const {
+    const int joints = in.tree.joints;
+    const Intrinsics<T> k = load_intrinsics(tile + in.intrinsics);
+    const Vec2<T> pose_extent = extent(box);
+    const bool solves = in.target2d != kAbsent;
+    Box<T> target_box{};
+    Vec2<T> target_extent{}, target_root{};
+    Vec3<T> root;
+    if (solves) {
+      target_box = box_of(tile + in.target2d, joints, 2);
+      target_extent = extent(target_box);
+      target_root = load2(tile + in.target2d);
+      root = gpa(pose_extent, target_extent, target_root, k);
+    } else {
+      root = load3(tile + in.root);
+    }
+    Intrinsics<T> grad_k{T(0), T(0), T(0), T(0)};
+    Vec3<T> by_root = solves ? load3(tile + grad_root) : Vec3<T>{T(0), T(0), T(0)};
+    for (int j = 0; j < joints; ++j) {
+      const Vec3<T> point = load3(tile + moved + 3 * j) + root;
+      const Vec2<T> by_plane =
+          to_pixel_vjp(to_plane(point), k, load2(tile + grad_pose2d + 2 * j), grad_k);
+      const Vec3<T> by_point = to_plane_vjp(point, by_plane);
+      by_root = by_root + by_point;
+      store3(tile + grad_pose3d + 3 * j, load3(tile + grad_pose3d + 3 * j) + by_point);
+    }
+    if (solves) {
+      const GpaGrads<T> g = gpa_vjp(pose_extent, target_extent, target_root, k, by_root, grad_k);
+      extent_vjp(box, g.pose_extent, tile + moved, tile + grad_pose3d, joints, 3);
+      // pose2d's gradient is used up: its place takes the target's.
+      for (int i = 0; i < 2 * joints; ++i) tile[grad_pose2d + i] = T(0);
+      extent_vjp(target_box, g.target_extent, tile + in.target2d, tile + grad_pose2d, joints, 2);
+      tile[grad_pose2d] = tile[grad_pose2d] + g.target_root.x;
+      tile[grad_pose2d + 1] = tile[grad_pose2d + 1] + g.target_root.y;
+    } else {
+      store3(tile + in.root, by_root);
+    }
+    store_intrinsics(tile + in.intrinsics, grad_k);
+  }
+
+  template <class T>
+  POSEDA_INLINE void body_vjp(T* tile) const {
+    const Vec3<T> w = load3(tile + in.rotation);
+    const RotationCoefficients<T> c = rotation_coefficients<true>(dot(w, w));
+    const Matrix3<T> outer = bone_chain_vjp(tile, rotation_matrix(w, c));
+    store3(tile + in.rotation, axis_angle_vjp(w, c, outer));
+  }
+
+  // Leaves the gradient of each bone in the bone's place. Returns sum g v^T over the moved bones v
+  // before the body's rotation and the gradients g of what depends on them, after it.
+  template <class T>
+  POSEDA_INLINE Matrix3<T> bone_chain_vjp(T* tile, const Matrix3<T>& turn) const {
+    const Vec3<T> zero{T(0), T(0), T(0)};
+    Matrix3<T> outer{zero, zero, zero};
+    for (int j = in.tree.joints - 1; j > 0; --j) {
+      Vec3<T> grad = load3(tile + grad_pose3d + 3 * j);
+      if (in.moves_bones()) {
+        T* up = tile + grad_pose3d + 3 * in.tree.parents[j];
+        store3(up, load3(up) + grad);
+      }
+      T* bone = tile + in.pose + 3 * j;
+      store3(bone, bone_vjp(tile, j, load3(bone), grad, turn, outer));
+    }
+    return outer;
+  }
+
+  template <class T>
+  POSEDA_INLINE Vec3<T> bone_vjp(T* tile, int j, Vec3<T> bone, Vec3<T> grad, const Matrix3<T>& turn,
+                                 Matrix3<T>& outer) const {
+    const bool rotates = in.bone_rotation != kAbsent, scales = in.bone_scale != kAbsent;
+    Vec3<T> w{}, turned = bone;
+    RotationCoefficients<T> c{};
+    if (rotates) {
+      w = load3(tile + in.bone_rotation + 3 * (j - 1));
+      c = rotation_coefficients<true>(dot(w, w));
+      turned = rotate(w, c, bone);
+    }
+    const T length = scales ? T(1) + tile[in.bone_scale + j - 1] : T(1);
+    if (in.rotation != kAbsent) {
+      add_outer(outer, grad, length * turned);
+      grad = multiply_transposed(turn, grad);
+    }
+    if (scales) {
+      tile[in.bone_scale + j - 1] = dot(grad, turned);
+      grad = length * grad;
+    }
+    if (rotates) {
+      Vec3<T> grad_w;
+      rotate_vjp(w, c, bone, grad, grad, grad_w);
+      store3(tile + in.bone_rotation + 3 * (j - 1), grad_w);
+    }
+    return grad;
+  }
+
+  // A joint's gradient: its own bone's minus those of the bones that start there.
+  template <class T>
+  POSEDA_INLINE void pose_from_bones_grads(T* tile) const {
+    T* pose = tile + in.pose;
+    store3(pose, Vec3<T>{T(0), T(0), T(0)});
+    for (int j = 1; j < in.tree.joints; ++j) {
+      T* up = pose + 3 * (in.moves_bones() ? in.tree.parents[j] : 0);
+      store3(up, load3(up) - load3(pose + 3 * j));
+    }
+  }
+};
+
+}  // namespace poseda

@@ -1,0 +1,81 @@
+"""Checks of the public functions' arguments, with messages that say what was got and expected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from poseda_ext.skeleton import Skeleton
+
+_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+def check_skeleton(skeleton: Any) -> int:
+    """The number of joints.
+
+    Raises:
+        TypeError: if it is not a `Skeleton`.
+    """
+    if not isinstance(skeleton, Skeleton):
+        raise TypeError(f"skeleton: got {type(skeleton).__name__}, expected a Skeleton")
+    return len(skeleton.parents)
+
+
+def _check_tensor(name: str, value: Any, device: torch.device) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: got {type(value).__name__}, expected a tensor")
+    if value.dtype not in _DTYPES:
+        raise TypeError(f"{name}: got dtype {value.dtype}, expected a floating-point dtype")
+    if value.device != device:
+        raise ValueError(
+            f"{name}: got device {value.device}, expected {device} as the first tensor"
+        )
+
+
+def _broadcast(name: str, value: Tensor, shape: tuple[int, ...], tail: int) -> Tensor:
+    """`value` with leading dimensions expanded; its last `tail` dimensions must fit as they are."""
+    if value.shape == shape:
+        return value
+    if value.shape[-tail:] == shape[-tail:] and value.dim() <= len(shape):
+        lead = value.shape[:-tail]
+        wanted = shape[len(shape) - value.dim() : len(shape) - tail]
+        if all(size in (1, want) for size, want in zip(lead, wanted, strict=True)):
+            return value.expand(shape)
+    raise ValueError(
+        f"{name}: got shape {tuple(value.shape)}, expected {tuple(shape)} or one that broadcasts to it"
+    )
+
+
+def prepare(trailing: int, *arguments: tuple[str, Any, tuple[int, ...]]) -> list[Any]:
+    """Checks tensors, promotes them to one dtype and broadcasts them to the first one's batch.
+
+    Args:
+        trailing: how many dimensions of the first tensor are not leading ones.
+        *arguments: name, tensor or None, and the expected trailing shape. The first is not None.
+
+    Returns:
+        The tensors, None where None was given.
+
+    Raises:
+        TypeError: if one is not a floating-point tensor.
+        ValueError: if devices differ or a shape does not fit.
+    """
+    name, first, tail = arguments[0]
+    _check_tensor(name, first, getattr(first, "device", None))
+    if first.dim() < trailing or first.shape[-trailing:] != tail:
+        raise ValueError(f"{name}: got shape {tuple(first.shape)}, expected (..., {str(tail)[1:]}")
+    lead = first.shape[:-trailing]
+    device, dtype = first.device, first.dtype
+    results = [first]
+    same = True
+    for name, value, tail in arguments[1:]:
+        if value is not None:
+            _check_tensor(name, value, device)
+            value = _broadcast(name, value, (*lead, *tail), len(tail))
+            if value.dtype != dtype:
+                dtype = torch.promote_types(dtype, value.dtype)
+                same = False
+        results.append(value)
+    return results if same else [t if t is None else t.to(dtype) for t in results]
