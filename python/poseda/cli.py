@@ -1,0 +1,228 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from poseda.config import MethodName, Settings
+from poseda.data import PoseSet, load_pose_set
+from poseda.experiment import (
+    Plan,
+    collect_results,
+    evaluate_lifter,
+    lift,
+    load_data,
+    load_plan,
+    parse_camera_classes,
+    save_plan,
+    write_json,
+)
+from poseda.figures import lifted, save_figure
+from poseda.files import atomic_write
+from poseda.methods import METHODS
+from poseda.networks.weights import load_lifter
+from poseda.report import COLUMNS, gain, table, write_report
+from poseda.runner import run_plan
+from poseda.training.loop import Diverged, Interrupted
+
+FlatSettings = Annotated[Settings, tyro.conf.arg(name="")]
+Split = Literal["train", "test", "all"]
+
+
+def adapt(
+    settings: FlatSettings = Settings(),  # noqa: B008 - frozen
+    method: MethodName = "poseda",
+    seed: int = 0,
+    control: bool = True,
+    resume: Path | None = None,
+    jobs: int = 0,
+) -> None:
+    """Adapt a lifter to a new place: pre-train it (or load it), adapt it, evaluate before and after.
+
+    Args:
+        settings: what to train on what.
+        method: how to adapt. source-only does not; control trains as long on the source alone.
+        seed: of initial weights, sampling and noise.
+        control: also train the control, without which a gain cannot be told from longer training.
+        resume: go on with the run in this folder, with its own settings.
+        jobs: trainings at a time; 0 takes one per CPU core, or one on a GPU.
+    """
+    methods: list[MethodName] = ["source-only", method]
+    if control:
+        methods.insert(1, "control")
+    _run(settings, tuple(dict.fromkeys(methods)), (seed,), resume, jobs, "adapt")
+
+
+def compare(
+    settings: FlatSettings = Settings(out=Path("runs/compare")),  # noqa: B008 - frozen
+    methods: tuple[MethodName, ...] = METHODS,
+    seeds: tuple[int, ...] = (0, 1, 2),
+    resume: Path | None = None,
+    jobs: int = 0,
+) -> None:
+    """Compare methods over seeds at equal budgets, in one table.
+
+    Args:
+        settings: what to train on what.
+        methods: rows of the table. The oracle needs 3D of the target's train part.
+        seeds: a training of each method for each seed; the table gives mean and deviation.
+        resume: go on with the run in this folder, with its own settings.
+        jobs: trainings at a time; 0 takes one per CPU core, or one on a GPU.
+    """
+    _run(settings, methods, seeds, resume, jobs, "compare")
+
+
+def pretrain(
+    settings: FlatSettings = Settings(out=Path("runs/pretrain")),  # noqa: B008 - frozen
+    seed: int = 0,
+    resume: Path | None = None,
+) -> None:
+    """Train a lifter on the source alone.
+
+    Args:
+        settings: what to train on what.
+        seed: of initial weights, sampling and dropout.
+        resume: go on with the run in this folder, with its own settings.
+    """
+    _run(settings, ("source-only",), (seed,), resume, 1, "pretrain")
+
+
+def evaluate(
+    weights: Path,
+    data: Path,
+    split: Split = "test",
+    camera_classes: tuple[str, ...] = (),
+    json: Path | None = None,
+) -> None:
+    """Measure a lifter on labelled poses.
+
+    Args:
+        weights: a lifter.safetensors.
+        data: canonical .npz with pose3d.
+        split: the part to measure.
+        camera_classes: names for groups of cameras, e.g. chest:0,1,2 ceiling:5,6.
+        json: also write the numbers to this file.
+    """
+    lifter = load_lifter(weights)
+    poses = load_pose_set(
+        data,
+        skeleton=lifter.skeleton,
+        camera_classes=parse_camera_classes(camera_classes),
+        need_pose3d=True,
+    )
+    metrics = evaluate_lifter(lifter.module, _part(poses, split))
+    console = Console()
+    shown = Table("metric", "value", title=f"{lifter.name} on {poses.name}, {split}")
+    for name, value in metrics.as_row().items():
+        shown.add_row(COLUMNS.get(name, name), f"{value:,}" if name == "poses" else f"{value:.1f}")
+    console.print(shown)
+    if json is not None:
+        write_json(json, metrics.as_row())
+
+
+def lift_keypoints(weights: Path, keypoints: Path, out: Path, split: Split = "all") -> None:
+    """Lift 2D keypoints to 3D poses, and draw some.
+
+    Args:
+        weights: a lifter.safetensors.
+        keypoints: canonical .npz: pose2d in pixels, intrinsics, image_size.
+        out: .npz to write: pose3d (N, J, 3) root-relative metres in the camera frame, and joint
+            names. The picture goes beside it, as .png.
+        split: the part to lift.
+    """
+    if out.suffix != ".npz":
+        raise ValueError(f"out: got {out}, expected a name that ends in .npz")
+    lifter = load_lifter(weights)
+    poses = _part(load_pose_set(keypoints, skeleton=lifter.skeleton), split)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    pose3d = lift(lifter.module, poses.pose2d)
+    with atomic_write(out) as temporary, temporary.open("wb") as file:
+        np.savez(file, pose3d=pose3d.numpy(), joint_names=np.array(lifter.skeleton.names))
+    picture = out.with_suffix(".png")
+    save_figure(lifted(poses.pose2d, pose3d, lifter.skeleton), picture)
+    print(f"{len(poses):,} poses: {out}, {picture}")
+
+
+def _part(poses: PoseSet, split: Split) -> PoseSet:
+    return poses if split == "all" else getattr(poses, split)
+
+
+def _run(
+    settings: Settings,
+    methods: tuple[MethodName, ...],
+    seeds: tuple[int, ...],
+    resume: Path | None,
+    jobs: int,
+    command: str,
+) -> None:
+    if resume is not None:
+        plan = load_plan(resume)
+    else:
+        plan = Plan(settings, methods, seeds)
+        if (settings.out / "config.json").exists():
+            raise ValueError(
+                f"out: {settings.out} holds a run already; --resume {settings.out} goes on with "
+                "it, or choose another --out"
+            )
+    load_data(plan.settings)  # bad data ends the command before anything is written
+    save_plan(plan)
+    console = Console(stderr=True)
+    try:
+        run_plan(plan, jobs=jobs, console=console)
+    except Interrupted:
+        console.print(
+            f"stopped; go on with: poseda {command} --resume {plan.settings.out}",
+            soft_wrap=True,
+            markup=False,
+        )
+        raise SystemExit(130) from None
+    rows = collect_results(plan)
+    report = write_report(plan, rows)
+    out = Console()
+    if rows:
+        header, lines = table(rows)
+        shown = Table(*header, title=f"{rows[0]['source']} to {rows[0]['target']}")
+        for line in lines:
+            shown.add_row(*line)
+        out.print(shown)
+        for line in gain(rows):
+            out.print(line, soft_wrap=True, markup=False, highlight=False)
+    print(f"report: {report}")
+    print(f"figures: {report.parent / 'figures'}")
+    if rows:
+        print(f"results: {report.parent / 'results.json'}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "adapt": adapt,
+    "compare": compare,
+    "pretrain": pretrain,
+    "evaluate": evaluate,
+    "lift": lift_keypoints,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command; known errors become one line on stderr and exit status 2."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog="poseda", args=arguments
+        )
+    except (ValueError, TypeError, OSError, Diverged) as error:
+        print(f"poseda: error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    except KeyboardInterrupt:
+        print("poseda: stopped", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+"""Runs: pre-train a lifter, adapt it by each method and seed, evaluate, all resumable.
+
+A run folder holds ``config.json``, a folder per seed and training (``seed0/pretrain``,
+``seed0/poseda``, ...; see `poseda.training.run_folder`), ``results.json``, ``report.md`` and
+``figures/``.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
+
+from poseda.config import MethodName, Settings
+from poseda.data import PoseSet, load_pose_set
+from poseda.data.sampler import Sampler
+from poseda.files import atomic_write
+from poseda.methods import make_method
+from poseda.methods.pairs import Method
+from poseda.metrics import Metrics, evaluate
+from poseda.networks.lifters import make_lifter
+from poseda.networks.weights import SKELETONS, NamedLifter, load_lifter, save_lifter
+from poseda.training.loop import Progress, Schedule, Training
+from poseda.training.run_folder import RunFolder
+
+EVALUATION_BATCH = 4096
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run folder is to hold."""
+
+    settings: Settings
+    methods: tuple[MethodName, ...]
+    seeds: tuple[int, ...]
+
+    def folder(self, method: str, seed: int) -> Path:
+        return self.settings.out / f"seed{seed}" / method
+
+
+def save_plan(plan: Plan) -> None:
+    """Writes ``config.json``."""
+    plan.settings.out.mkdir(parents=True, exist_ok=True)
+    with atomic_write(plan.settings.out / "config.json") as path:
+        path.write_bytes(TypeAdapter(Plan).dump_json(plan, indent=2))
+
+
+def load_plan(folder: Path) -> Plan:
+    """Reads ``config.json`` of a run folder, wherever the folder lies now.
+
+    Raises:
+        FileNotFoundError: if there is no such run.
+        ValueError: if the file holds something else.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file, expected the config of a run to resume")
+    try:
+        plan = TypeAdapter(Plan).validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ValueError(f"{path}: is not the config of a run: {error}") from error
+    return Plan(replace(plan.settings, out=folder), plan.methods, plan.seeds)
+
+
+def parse_camera_classes(entries: tuple[str, ...]) -> dict[str, tuple[int, ...]] | None:
+    """``("chest:0,1", "knee:3")`` to ``{"chest": (0, 1), "knee": (3,)}``; None where empty."""
+    classes = {}
+    for entry in entries:
+        name, _, cameras = entry.partition(":")
+        try:
+            classes[name] = tuple(int(camera) for camera in cameras.split(","))
+        except ValueError:
+            raise ValueError(
+                f"camera_classes: got {entry!r}, expected NAME:CAMERA,CAMERA,..."
+            ) from None
+    return classes or None
+
+
+@functools.lru_cache(maxsize=1)
+def _load_data(
+    source: Path | None, target: Path | None, joints: int, camera_classes: tuple[str, ...]
+) -> tuple[PoseSet, PoseSet]:
+    skeleton = SKELETONS[joints]
+    if source is None or target is None:
+        from poseda.data.synthetic import synthetic_pair
+
+        synthetic_source, synthetic_target = synthetic_pair(skeleton=skeleton)
+    labelled = (
+        synthetic_source
+        if source is None
+        else load_pose_set(source, skeleton=skeleton, need_pose3d=True)
+    )
+    unlabelled = (
+        synthetic_target
+        if target is None
+        else load_pose_set(
+            target, skeleton=skeleton, camera_classes=parse_camera_classes(camera_classes)
+        )
+    )
+    return labelled, unlabelled
+
+
+def load_data(settings: Settings) -> tuple[PoseSet, PoseSet]:
+    """Source and target, read once per process, with non-empty train parts.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_pose_set`; or if a train part is empty.
+    """
+    source, target = _load_data(
+        settings.source, settings.target, settings.joints, settings.camera_classes
+    )
+    for poses in (source, target):
+        _ = poses.train
+    return source, target
+
+
+def pick_device(name: str) -> torch.device:
+    """"auto" to a GPU where there is one.
+
+    Raises:
+        ValueError: if there is no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device: got {name!r}, which is not available: {error}") from error
+    return device
+
+
+def run_training(
+    settings: Settings, method: MethodName | None, seed: int, folder: Path, progress: Progress
+) -> None:
+    """One training, from its checkpoint if there is one, until its weights lie in the folder.
+
+    Args:
+        settings: of the run.
+        method: None pre-trains; otherwise fine-tunes the pre-trained lifter of the same seed.
+        seed: of initial weights, sampling, noise and dropout.
+        folder: the training's own folder.
+        progress: called at each log point.
+    """
+    run = RunFolder(folder)
+    if run.weights_path.exists():
+        return
+    if method is None and settings.weights is not None:
+        save_lifter(run.weights_path, _given_lifter(settings))
+        return
+    device = pick_device(settings.device)
+    source, target = load_data(settings)
+    train = source.train.to(device)
+    torch.manual_seed(seed)
+    random = torch.Generator(device).manual_seed(seed)
+    lifter = _initial_lifter(settings, method, folder)
+    mixed = None
+    if method is not None:
+        mixed = make_method(method, settings.adapt, train, target.train.to(device), random)
+    training = Training(
+        lifter.module.to(device),
+        Sampler(train, random),
+        _schedule(settings, method),
+        run,
+        random,
+        mixed,
+        PRECISIONS[settings.precision],
+        settings.checkpoint_every,
+    )
+    try:
+        training.run(progress)
+    finally:
+        run.close()
+    save_lifter(run.weights_path, lifter)
+
+
+def _initial_lifter(settings: Settings, method: MethodName | None, folder: Path) -> NamedLifter:
+    if method is not None:
+        return load_lifter(folder.parent / "pretrain" / "lifter.safetensors")
+    skeleton = SKELETONS[settings.joints]
+    module = make_lifter(settings.lifter, skeleton, settings.width)
+    return NamedLifter(module, settings.lifter, settings.width, skeleton)
+
+
+def _given_lifter(settings: Settings) -> NamedLifter:
+    assert settings.weights is not None
+    lifter = load_lifter(settings.weights)
+    joints = lifter.skeleton.num_joints
+    if joints != settings.joints:
+        raise ValueError(f"{settings.weights}: {joints} joints, expected {settings.joints}")
+    return lifter
+
+
+def _schedule(settings: Settings, method: MethodName | None) -> Schedule:
+    if method is None:
+        pretrain = settings.pretrain
+        return Schedule(pretrain.steps, pretrain.batch, pretrain.lr, pretrain.final_lr)
+    adapt = settings.adapt
+    return Schedule(adapt.steps, adapt.batch, adapt.lr, 0.0)
+
+
+def lift(lifter: nn.Module, pose2d: Tensor) -> Tensor:
+    """(N, J, 2) screen-normalised points to (N, J, 3) root-relative metres, in batches."""
+    training = lifter.training
+    device = next(lifter.parameters()).device
+    lifter.eval()
+    try:
+        with torch.inference_mode():
+            parts = [
+                lifter(part.to(device)).to(pose2d.device)
+                for part in pose2d.split(EVALUATION_BATCH)
+            ]
+    finally:
+        lifter.train(training)
+    return torch.cat(parts) if parts else pose2d.new_zeros(0, pose2d.shape[1], 3)
+
+
+def evaluate_lifter(lifter: nn.Module, poses: PoseSet) -> Metrics:
+    """The metrics of a lifter over labelled poses.
+
+    Raises:
+        ValueError: if the poses have no 3D.
+    """
+    if poses.pose3d is None:
+        raise ValueError(f"{poses.name}: has no pose3d, expected 3D labels to evaluate against")
+    return evaluate(lift(lifter, poses.pose2d), poses.pose3d, poses.camera_class)
+
+
+def result_row(plan: Plan, method: MethodName, seed: int) -> dict[str, Any]:
+    """One row of ``results.json``: a lifter on the target's test part."""
+    settings = plan.settings
+    source, target = load_data(settings)
+    cell = plan.folder("pretrain" if method == "source-only" else method, seed)
+    lifter = load_lifter(cell / "lifter.safetensors")
+    metrics = evaluate_lifter(lifter.module, target.test)
+    row = metrics.as_row()
+    own = evaluate_lifter(lifter.module, source.test) if bool((source.split == 1).any()) else None
+    return {
+        "method": method,
+        "lifter": lifter.name,
+        "width": lifter.width,
+        "seed": seed,
+        "source": source.name,
+        "target": target.name,
+        **{key: row[key] for key in ("mpjpe", "pa_mpjpe", "n_mpjpe", "pck", "auc", "poses")},
+        "per_camera": metrics.per_camera,
+        "source_mpjpe": None if own is None else own.mpjpe,
+        "joints": settings.joints,
+        "pretrain_steps": settings.pretrain.steps,
+        "pretrain_batch": settings.pretrain.batch,
+        "adapt_steps": 0 if method == "source-only" else settings.adapt.steps,
+        "adapt_batch": settings.adapt.batch,
+        "checkpoint": "last",
+    }
+
+
+def collect_results(plan: Plan) -> list[dict[str, Any]]:
+    """Evaluates every trained lifter and writes ``results.json``; empty without target labels."""
+    _, target = load_data(plan.settings)
+    if target.pose3d is None or not bool((target.split == 1).any()):
+        rows = []
+    else:
+        rows = [result_row(plan, method, seed) for method in plan.methods for seed in plan.seeds]
+    write_json(plan.settings.out / "results.json", rows)
+    return rows
+
+
+def write_json(path: Path, value: Any) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n")
+
+

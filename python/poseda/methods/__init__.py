@@ -1,0 +1,50 @@
+"""The methods, by name."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import torch
+
+from poseda.config import AdaptSettings, MethodName
+from poseda.data.poseset import PoseSet
+from poseda.data.sampler import Sampler
+from poseda.methods.pairs import LabelledPairs, Method, Pairs, labelled_pairs
+from poseda.methods.poseda import PoseDA
+
+__all__ = ["METHODS", "Method", "Pairs", "PoseDA", "labelled_pairs", "make_method"]
+
+METHODS: tuple[MethodName, ...] = get_args(MethodName)
+
+
+def make_method(
+    name: MethodName,
+    settings: AdaptSettings,
+    source: PoseSet,
+    target: PoseSet,
+    random: torch.Generator,
+) -> Method:
+    """A method over the train parts of source and target.
+
+    Args:
+        name: one of `METHODS` but "source-only", which does not train.
+        settings: the method's settings.
+        source: labelled training poses.
+        target: training poses of the new place. Only the oracle looks at its 3D.
+        random: where all sampling and noise comes from.
+
+    Raises:
+        ValueError: if there is no such method, or it needs labels that are not there.
+    """
+    from_source, from_target = Sampler(source, random), Sampler(target, random)
+    if name == "control":
+        return LabelledPairs(from_source, settings.batch)
+    if name == "oracle":
+        if target.pose3d is None:
+            raise ValueError(f"{target.name}: has no pose3d, expected it for method oracle")
+        return LabelledPairs(from_target, settings.batch)
+    if name in ("gpa", "lpa", "poseda"):
+        return PoseDA(
+            settings, from_source, from_target, random, gpa=name != "lpa", lpa=name != "gpa"
+        )
+    raise ValueError(f"method: got {name!r}, expected one of {', '.join(METHODS[1:])}")

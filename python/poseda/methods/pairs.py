@@ -1,0 +1,68 @@
+"""What a method is to the training loop: a source of 2D-3D pairs that are mixed with the
+source's own. Here also the two yardsticks that need no augmentation."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from poseda.data.sampler import Sampler
+
+
+class Pairs(NamedTuple):
+    """Training pairs for a lifter."""
+
+    pose2d: Tensor  #: (B, J, 2) screen-normalised
+    pose3d: Tensor  #: (B, J, 3) root-relative, metres
+    keep: Tensor  #: (B,) 1 for pairs to train on, 0 for those to leave out
+
+
+class Method(Protocol):
+    """One way to adapt a lifter."""
+
+    #: iterations before the lifter's first step
+    warmup: int
+
+    def iterate(self, iteration: int) -> dict[str, Tensor]:
+        """Whatever is learned beside the lifter, once; returns device scalars worth a log."""
+        ...
+
+    def pairs(self) -> Pairs:
+        """The half of a training batch that is mixed with the source."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def labelled_pairs(sampler: Sampler, size: int) -> Pairs:
+    """Pairs as the data set holds them, root-relative."""
+    batch, pose3d = sampler.with_pose3d(size)
+    keep = torch.ones(size, device=pose3d.device)
+    return Pairs(batch.pose2d, pose3d - pose3d[:, :1], keep)
+
+
+class LabelledPairs:
+    """The yardsticks. Over the source this is the **control**: as many more steps without any
+    adaptation. Over the target's own 3D it is the **oracle**, which no real target allows."""
+
+    warmup = 0
+
+    def __init__(self, sampler: Sampler, batch: int) -> None:
+        self.sampler = sampler
+        self.batch = batch
+
+    def iterate(self, iteration: int) -> dict[str, Tensor]:
+        return {}
+
+    def pairs(self) -> Pairs:
+        return labelled_pairs(self.sampler, self.batch)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass

@@ -1,0 +1,255 @@
+"""Tables, figures and the report of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+
+from poseda import figures
+from poseda.data import PoseSet
+from poseda.data.sampler import Sampler
+from poseda.experiment import Plan, lift, load_data
+from poseda.figures import Stage, save_figure
+from poseda.files import atomic_write
+from poseda.methods import make_method
+from poseda.methods.poseda import PoseDA
+from poseda.metrics import mpjpe
+from poseda.networks.weights import load_lifter
+from poseda.training.run_folder import RunFolder
+from poseda_ext import augment
+
+TITLES = {
+    "source-only": "source only",
+    "control": "control (source, as many steps)",
+    "gpa": "+ GPA",
+    "lpa": "+ LPA",
+    "poseda": "PoseDA (GPA + LPA)",
+    "oracle": "oracle (target 3D)",
+}
+COLUMNS = {"mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "n_mpjpe": "N-MPJPE", "pck": "PCK", "auc": "AUC"}
+SAMPLES = 4
+CLOUD = 20_000
+
+
+def table(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Header and cells: a line per method, mean and (with several seeds) standard deviation."""
+    classes = sorted(rows[0]["per_camera"]) if len(rows[0]["per_camera"]) > 1 else []
+    header = ["method", *(f"{title}" for title in COLUMNS.values()), *classes, "source MPJPE"]
+    lines = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        mine = [row for row in rows if row["method"] == method]
+        values = [[row[column] for row in mine] for column in COLUMNS]
+        values += [[row["per_camera"][name] for row in mine] for name in classes]
+        values.append([row["source_mpjpe"] for row in mine])
+        lines.append([TITLES[method], *(_spread(value) for value in values)])
+    return header, lines
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
+        return "-"
+    if len(numbers) == 1:
+        return f"{numbers[0]:.1f}"
+    return f"{mean(numbers):.1f} ± {stdev(numbers):.1f}"
+
+
+def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
+    header, lines = table(rows)
+    cells = [header, ["---"] * len(header), *lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+
+
+def protocol(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
+    """The line that must stand beside every figure of a table."""
+    settings = plan.settings
+    source, target = load_data(settings)
+    poses = f"{rows[0]['poses']:,} test poses" if rows else "no labelled test poses"
+    adapt, pretrain = settings.adapt, settings.pretrain
+    lifter = load_lifter(plan.folder("pretrain", plan.seeds[0]) / "lifter.safetensors")
+    seeds = ", ".join(str(seed) for seed in plan.seeds)
+    return (
+        f"{source.name} to {target.name}, {poses}; {settings.joints} joints, root-relative, root "
+        f"included in the mean; 2D as in the files, no flip; {lifter.name}, width "
+        f"{lifter.width}, {settings.precision}; pre-training {pretrain.steps:,} steps of "
+        f"{pretrain.batch} at {pretrain.lr:g} falling to {pretrain.final_lr:g}, then "
+        f"{adapt.steps:,} steps of {adapt.batch} + {adapt.batch} at {adapt.lr:g} falling to 0; "
+        f"last step, never the best; seeds {seeds}, ± is their standard deviation. MPJPE, "
+        "PA-MPJPE, N-MPJPE and camera classes in mm, PCK at 150 mm and AUC in per cent."
+    )
+
+
+def gain(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """By how much each method improved, against the start and against the control."""
+    by_method: dict[str, list[float]] = {}
+    for row in rows:
+        by_method.setdefault(row["method"], []).append(row["mpjpe"])
+    means = {method: mean(values) for method, values in by_method.items()}
+    lines = []
+    for method, value in means.items():
+        against = [
+            f"{value - means[other]:+.1f} mm ({100 * (value / means[other] - 1):+.1f} %) against "
+            f"{TITLES[other]}"
+            for other in ("source-only", "control")
+            if other in means and other != method
+        ]
+        if method not in ("source-only", "control") and against:
+            lines.append(f"{TITLES[method]}: {', '.join(against)}")
+    return lines
+
+
+def write_report(plan: Plan, rows: Sequence[dict[str, Any]]) -> Path:
+    """Draws the figures and writes ``report.md``; returns its path."""
+    folder = plan.settings.out
+    drawn = draw_figures(plan)
+    lines = ["# Adaptation report", ""]
+    if rows:
+        lines += [markdown_table(rows), "", *(f"- {line}" for line in gain(rows)), ""]
+    else:
+        lines += ["The target has no labelled test part: nothing could be evaluated.", ""]
+    lines += [protocol(plan, rows), ""]
+    lines += _augmentation_notes(plan)
+    for path, caption in drawn:
+        lines += [f"![{caption}]({path.relative_to(folder).as_posix()})", "", caption, ""]
+    path = folder / "report.md"
+    with atomic_write(path) as temporary:
+        temporary.write_text("\n".join(lines))
+    return path
+
+
+def _augmentation_notes(plan: Plan) -> list[str]:
+    """The last logged state of generator and critic, per method and seed."""
+    lines = []
+    for method in plan.methods:
+        for seed in plan.seeds:
+            records = RunFolder(plan.folder(method, seed)).records() if method != "source-only" else []
+            if records and "critic_gap" in records[-1]:
+                last = records[-1]
+                lines.append(
+                    f"- {TITLES[method]}, seed {seed}: mean bone angle "
+                    f"{last['bone_angle_deg']:.1f} degrees, mean bone ratio "
+                    f"{last['bone_ratio']:.3f}, mean rotation {last['rotation_deg']:.1f} degrees, "
+                    f"critic gap {last['critic_gap']:.4f}, pairs kept {last.get('kept', math.nan):.2f}"
+                )
+    return [*lines, ""] if lines else []
+
+
+def draw_figures(plan: Plan) -> list[tuple[Path, str]]:
+    """The figures of the first seed, with captions."""
+    folder = plan.settings.out / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    seed = plan.seeds[0]
+    source, target = load_data(plan.settings)
+    best = next(m for m in ("poseda", "gpa", "lpa", *plan.methods) if m in plan.methods)
+    drawn: list[tuple[Path, str]] = []
+
+    def keep(figure: figures.Figure, name: str, caption: str) -> None:
+        path = folder / f"{name}.png"
+        save_figure(figure, path)
+        drawn.append((path, caption))
+
+    keep(
+        _stages(plan, source.train, target.train, seed),
+        "stages",
+        "What happens to a source pose, stage by stage, until it stands where a target pose "
+        "stands (PoseDA, Fig. 3).",
+    )
+    keep(
+        _distributions(source.train, target.train),
+        "distributions",
+        "2D box size and root position in the source, in the source after GPA, and in the target "
+        "(PoseDA, Fig. B).",
+    )
+    if best != "source-only":
+        keep(
+            _predictions(plan, target, best, seed),
+            "predictions",
+            f"The lifter before and after adaptation by {TITLES[best]} on target test poses, at "
+            "equal distances in the order of the error before (PoseDA, Fig. 4).",
+        )
+        keep(
+            figures.training_curves(RunFolder(plan.folder(best, seed)).records()),
+            "curves",
+            f"Training by {TITLES[best]}.",
+        )
+    return drawn
+
+
+def _stages(plan: Plan, source: PoseSet, target: PoseSet, seed: int) -> figures.Figure:
+    """Random samples through the trained generator where there is one, else an untrained one."""
+    random = torch.Generator().manual_seed(seed)
+    method = make_method("poseda", plan.settings.adapt, source, target, random)
+    assert isinstance(method, PoseDA) and method.local is not None
+    trained = next((m for m in ("poseda", "lpa") if m in plan.methods), None)
+    if trained is not None:
+        state = RunFolder(plan.folder(trained, seed)).load_state()
+        if state is not None:
+            method.load_state_dict(state["method"])
+    batch, pose3d = Sampler(source, random).with_pose3d(SAMPLES)
+    aim = Sampler(target, random)(SAMPLES)
+    with torch.no_grad():
+        made = method.local.generator(pose3d, random)
+    root = pose3d[:, 0]
+    skeleton = source.skeleton
+
+    def seen(pose: torch.Tensor) -> torch.Tensor:
+        points = augment(pose, root=root, intrinsics=batch.intrinsics, skeleton=skeleton).pose2d
+        assert points is not None
+        return points
+
+    turned = augment(made.scaled, rotation=made.rotation, skeleton=skeleton).pose3d
+    placed = augment(
+        turned, target2d=aim.pose2d, intrinsics=aim.intrinsics, skeleton=skeleton
+    )
+    return figures.transformation_stages(
+        [
+            Stage("source", pose3d - root[:, None], batch.pose2d),
+            Stage("bone angle", made.turned, seen(made.turned)),
+            Stage("bone length", made.scaled, seen(made.scaled)),
+            Stage("rotation", turned, seen(turned)),
+            Stage("translation (GPA)", placed.pose3d, placed.pose2d),
+            Stage("target", None, aim.pose2d),
+        ],
+        skeleton,
+    )
+
+
+def _distributions(source: PoseSet, target: PoseSet) -> figures.Figure:
+    random = torch.Generator().manual_seed(0)
+    batch, pose3d = Sampler(source, random).with_pose3d(min(CLOUD, len(source)))
+    aim = Sampler(target, random)(len(pose3d))
+    aligned = augment(
+        pose3d, target2d=aim.pose2d, intrinsics=aim.intrinsics, skeleton=source.skeleton
+    ).pose2d
+    assert aligned is not None
+    return figures.distributions(batch.pose2d, aligned, aim.pose2d)
+
+
+def _predictions(plan: Plan, target: PoseSet, method: str, seed: int) -> figures.Figure:
+    poses = target.test if bool((target.split == 1).any()) else target.train
+    before, after = (
+        lift(load_lifter(plan.folder(name, seed) / "lifter.safetensors").module, poses.pose2d)
+        for name in ("pretrain", method)
+    )
+    if poses.pose3d is None:
+        rows = torch.linspace(0, len(poses) - 1, SAMPLES).long()
+        truth = None
+    else:
+        order = mpjpe(before, poses.pose3d).argsort()
+        rows = order[torch.linspace(0.2, 0.98, SAMPLES).mul(len(order) - 1).long()]
+        truth = poses.pose3d[rows] - poses.pose3d[rows, :1]
+    labels = [f"camera {poses.camera_class[row]}" for row in rows.tolist()]
+    return figures.predictions(
+        poses.pose2d[rows],
+        truth,
+        before[rows],
+        after[rows],
+        poses.skeleton,
+        labels,
+        names=("source only", "adapted"),
+    )

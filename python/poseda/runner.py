@@ -1,0 +1,169 @@
+"""Carries out a plan: its trainings side by side in processes, with progress bars."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from types import TracebackType
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from poseda.config import MethodName
+from poseda.experiment import Plan, pick_device, run_training
+from poseda.training.loop import Interrupted
+
+Job = tuple[MethodName | None, int]
+#: told a training's name, the iterations done and in all, and the scalars
+Watcher = Callable[[str, int, int, dict[str, float]], None]
+
+SHOWN = ("lifter_loss", "critic_gap", "poses_per_s")
+LINE_SECONDS = 10.0
+
+
+def run_plan(plan: Plan, *, jobs: int = 0, console: Console | None = None) -> None:
+    """Runs every training of the plan that has not ended yet.
+
+    Args:
+        plan: what to train.
+        jobs: trainings at a time; 0 takes one per CPU core, or one where a GPU trains.
+        console: where progress is shown.
+
+    Raises:
+        Interrupted: after Ctrl-C, once every training has saved its state.
+    """
+    torch.tensor(0)  # a broken torch fails here, not in every worker
+    device = pick_device(plan.settings.device)
+    waiting: dict[int, list[MethodName]] = {
+        seed: [method for method in plan.methods if method != "source-only"] for seed in plan.seeds
+    }
+    trainings = sum(len(methods) + 1 for methods in waiting.values())
+    cores = os.cpu_count() or 1
+    jobs = jobs or (cores if device.type == "cpu" else 1)
+    jobs = max(1, min(jobs, trainings))
+    with Display(console or Console(stderr=True)) as display:
+        if jobs == 1:
+            for seed, methods in waiting.items():
+                for method in (None, *methods):
+                    _run(plan, (method, seed), display.update)
+        else:
+            _run_in_processes(plan, waiting, jobs, max(1, cores // jobs), display)
+
+
+def _run(plan: Plan, job: Job, watch: Watcher) -> None:
+    method, seed = job
+    folder = plan.folder(method or "pretrain", seed)
+    name = f"seed {seed}, {method or 'pretrain'}"
+    run_training(
+        plan.settings, method, seed, folder, lambda *progress: watch(name, *progress)
+    )
+
+
+def _run_in_processes(
+    plan: Plan,
+    waiting: dict[int, list[MethodName]],
+    jobs: int,
+    threads: int,
+    display: Display,
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    listener = threading.Thread(target=_listen, args=(queue, display.update), daemon=True)
+    listener.start()
+    pool = ProcessPoolExecutor(jobs, context, _start_worker, (queue, threads))
+    try:
+        running: dict[Future[None], Job] = {
+            pool.submit(_run_in_worker, plan, (None, seed)): (None, seed) for seed in waiting
+        }
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                method, seed = running.pop(future)
+                future.result()
+                if method is None:
+                    for then in waiting[seed]:
+                        running[pool.submit(_run_in_worker, plan, (then, seed))] = (then, seed)
+    except KeyboardInterrupt:
+        raise Interrupted from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)  # workers save their state first
+        queue.put(None)
+        listener.join()
+
+
+_queue: Any = None
+
+
+def _start_worker(queue: Any, threads: int) -> None:
+    global _queue
+    _queue = queue
+    torch.set_num_threads(threads)
+
+
+def _run_in_worker(plan: Plan, job: Job) -> None:
+    _run(plan, job, lambda *progress: _queue.put(progress))
+
+
+def _listen(queue: Any, watch: Watcher) -> None:
+    for progress in iter(queue.get, None):
+        watch(*progress)
+
+
+class Display:
+    """Bars on a terminal; elsewhere a line per training every ten seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bars: dict[str, TaskID] = {}
+        self.shown_at: dict[str, float] = {}
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[scalars]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Display:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+    def update(self, name: str, done: int, total: int, scalars: dict[str, float]) -> None:
+        text = _format(scalars, SHOWN)
+        if not self.console.is_terminal:
+            now = time.monotonic()
+            if done == total or now - self.shown_at.get(name, 0) >= LINE_SECONDS:
+                self.shown_at[name] = now
+                print(f"{name}: {done}/{total} {text}", file=sys.stderr, flush=True)
+            return
+        if name not in self.bars:
+            self.bars[name] = self.progress.add_task(name, total=total, scalars="")
+        self.progress.update(self.bars[name], completed=done, scalars=text)
+
+
+def _format(scalars: dict[str, float], names: Iterable[str]) -> str:
+    labels = {"lifter_loss": "loss", "critic_gap": "critic gap", "poses_per_s": "poses/s"}
+    return " ".join(
+        f"{labels[name]} {scalars[name]:,.0f}"
+        if name == "poses_per_s"
+        else f"{labels[name]} {scalars[name]:.4f}"
+        for name in names
+        if name in scalars
+    )

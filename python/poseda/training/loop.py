@@ -1,0 +1,207 @@
+"""The training loop: supervised pre-training, and Algorithm 1 around any method."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from poseda.data.sampler import Sampler
+from poseda.methods.pairs import Method, Pairs, labelled_pairs
+from poseda.training.run_folder import RunFolder
+
+MAX_GRADIENT = 1.0
+LOG_EVERY = 50
+
+#: called at each log point with the iterations done, those in all, and the scalars
+Progress = Callable[[int, int, dict[str, float]], None]
+
+
+class Interrupted(Exception):
+    """Training was asked to stop and has saved its state."""
+
+
+class Diverged(RuntimeError):
+    """A loss is not finite."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long, with what batch and at which learning rates a lifter trains.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: source poses per step.
+        lr: learning rate at the start.
+        final_lr: at the end. Above 0 the fall is exponential, to 0 it is linear.
+    """
+
+    steps: int
+    batch: int
+    lr: float
+    final_lr: float
+
+    def rate(self, step: int) -> float:
+        done = step / self.steps
+        if self.final_lr > 0:
+            return self.lr * (self.final_lr / self.lr) ** done
+        return self.lr * (1 - done)
+
+
+@dataclass
+class Training:
+    """One training of one lifter, resumable from its folder to the same numbers.
+
+    Attributes:
+        lifter: the network, trained in place.
+        source: labelled poses.
+        schedule: length, batch and learning rates.
+        folder: where checkpoints and the metrics go.
+        random: the generator that `source` and `method` draw from.
+        method: what the source is mixed with; None trains on the source alone.
+        precision: arithmetic of the lifter's matrix products.
+        checkpoint_every: iterations between checkpoints.
+    """
+
+    lifter: nn.Module
+    source: Sampler
+    schedule: Schedule
+    folder: RunFolder
+    random: torch.Generator
+    method: Method | None = None
+    precision: torch.dtype = torch.float32
+    checkpoint_every: int = 500
+
+    def __post_init__(self) -> None:
+        self.iteration = 0
+        self.warmup = self.method.warmup if self.method is not None else 0
+        self.total = self.warmup + self.schedule.steps
+        on_gpu = next(self.lifter.parameters()).is_cuda
+        self.optimizer = torch.optim.Adam(
+            self.lifter.parameters(), self.schedule.lr, fused=True, capturable=on_gpu
+        )
+
+    def run(self, progress: Progress | None = None) -> None:
+        """Trains from the last checkpoint, or from the start, to the end.
+
+        Raises:
+            Interrupted: after Ctrl-C, once the state is saved.
+            Diverged: if the lifter's loss is not finite; no checkpoint is written after that.
+        """
+        state = self.folder.load_state()
+        if state is not None:
+            self.load_state_dict(state)
+        if self.iteration >= self.total:
+            return
+        self.folder.truncate_metrics(self.iteration)
+        self.lifter.train()
+        started, started_at = time.perf_counter(), self.iteration
+        with _interruptible() as stop:
+            while self.iteration < self.total:
+                scalars = self.step()
+                self.iteration += 1
+                finished = self.iteration == self.total
+                save = self.iteration % self.checkpoint_every == 0 or finished or stop.is_set()
+                if save or self.iteration % LOG_EVERY == 0:
+                    done = self.iteration - started_at
+                    self._log(scalars, done / (time.perf_counter() - started), progress)
+                if save:
+                    self.folder.save_state(self.state_dict())
+                if stop.is_set() and not finished:
+                    raise Interrupted
+
+    def step(self) -> dict[str, Tensor]:
+        """One iteration of Algorithm 1; returns device scalars."""
+        scalars = self.method.iterate(self.iteration) if self.method is not None else {}
+        if self.iteration < self.warmup:
+            return scalars
+        pairs = labelled_pairs(self.source, self.schedule.batch)
+        if self.method is not None:
+            made = self.method.pairs()
+            scalars["kept"] = made.keep.mean()
+            pairs = Pairs(*(torch.cat(halves) for halves in zip(pairs, made, strict=True)))
+        scalars["lifter_loss"] = self._lifter_step(pairs)
+        return scalars
+
+    def _lifter_step(self, pairs: Pairs) -> Tensor:
+        """Eq. 13 over the pairs to keep."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.rate(self.iteration - self.warmup)
+        device = pairs.pose2d.device.type
+        with torch.autocast(device, self.precision, enabled=self.precision != torch.float32):
+            predicted = self.lifter(pairs.pose2d)
+        error = (predicted.float() - pairs.pose3d).square().flatten(1).mean(1)
+        # where, not a product: a pair that is left out may be as far off as it likes
+        error = torch.where(pairs.keep > 0, error, torch.zeros_like(error))
+        loss = error.sum() / pairs.keep.sum().clamp(min=1)
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.lifter.parameters(), MAX_GRADIENT)
+        self.optimizer.step()
+        return loss.detach()
+
+    def _log(
+        self, scalars: dict[str, Tensor], rate: float, progress: Progress | None
+    ) -> None:
+        values = {name: float(value) for name, value in scalars.items()}
+        if not all(math.isfinite(value) for value in values.values()):
+            raise Diverged(
+                f"{self.folder.path}: training diverged at iteration {self.iteration}: {values}; "
+                "try a lower learning rate, or another seed"
+            )
+        batch = self.schedule.batch * (1 if self.method is None else 2)
+        values["poses_per_s"] = rate * batch
+        self.folder.log(self.iteration, values)
+        if progress is not None:
+            progress(self.iteration, self.total, values)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "iteration": self.iteration,
+            "lifter": self.lifter.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "method": self.method.state_dict() if self.method is not None else {},
+            "random": self.random.get_state(),
+            "torch_random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.iteration = state["iteration"]
+        self.lifter.load_state_dict(state["lifter"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.method is not None:
+            self.method.load_state_dict(state["method"])
+        self.random.set_state(state["random"])
+        torch.set_rng_state(state["torch_random"])
+        if state["cuda_random"]:
+            torch.cuda.set_rng_state_all(state["cuda_random"])
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Turns the first Ctrl-C, or a request to terminate, into an event; a second one kills."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

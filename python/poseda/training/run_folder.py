@@ -1,0 +1,116 @@
+"""A run folder: what a training writes, and what it resumes from.
+
+========================== ==================================================================
+``metrics.jsonl``          a JSON object per log point
+``tensorboard/``           the same as TensorBoard events
+``state.pt``               the last checkpoint (tensors and plain values only)
+``lifter.safetensors``     the trained weights, once training has ended
+========================== ==================================================================
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from poseda.files import atomic_write
+
+
+class RunFolder:
+    """Creates the folder.
+
+    Raises:
+        OSError: if the folder cannot be made or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise OSError(f"cannot write {path}: the folder is not writable")
+        self._events: Any = None
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def state_path(self) -> Path:
+        return self.path / "state.pt"
+
+    @property
+    def weights_path(self) -> Path:
+        return self.path / "lifter.safetensors"
+
+    def log(self, iteration: int, values: dict[str, float]) -> None:
+        """Appends one record to the metrics and the TensorBoard events.
+
+        Raises:
+            OSError: if the disk is full, and so on.
+        """
+        try:
+            with self.metrics_path.open("a") as file:
+                file.write(json.dumps({"step": iteration, **values}) + "\n")
+        except OSError as error:
+            raise OSError(f"cannot write {self.metrics_path}: {error.strerror}") from error
+        if self._events is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._events = SummaryWriter(str(self.path / "tensorboard"), purge_step=iteration)
+        for name, value in values.items():
+            self._events.add_scalar(name, value, iteration)
+
+    def records(self) -> list[dict[str, float]]:
+        """All records so far. A last line cut short by a kill is left out."""
+        if not self.metrics_path.exists():
+            return []
+        records = []
+        for line in self.metrics_path.read_text().splitlines():
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return records
+
+    def truncate_metrics(self, iteration: int) -> None:
+        """Drops what was logged after a checkpoint, before training goes on from it."""
+        records = [record for record in self.records() if record["step"] <= iteration]
+        with atomic_write(self.metrics_path) as path:
+            path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Replaces the checkpoint, as a whole or not at all."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        with atomic_write(self.state_path) as path:
+            path.write_bytes(buffer.getbuffer())
+
+    def load_state(self) -> dict[str, Any] | None:
+        """The checkpoint, or None where there is none. Runs no code from the file.
+
+        Raises:
+            ValueError: if the file is not a checkpoint.
+        """
+        if not self.state_path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(
+                self.state_path, map_location="cpu", weights_only=True
+            )
+        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
+            raise ValueError(
+                f"{self.state_path}: is not a checkpoint of this program ({error}); remove it to "
+                "start this training anew"
+            ) from error
+        return state
+
+    def close(self) -> None:
+        if self._events is not None:
+            self._events.close()
+            self._events = None
