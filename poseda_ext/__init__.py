@@ -8,8 +8,8 @@ from poseda_ext.camera import (
     normalize_intrinsics,
     normalize_points,
 )
-from poseda_ext.ops import augment
-from poseda_ext.reference import Augmented, bones, gpa, kcs, part_kcs, pose_from_bones, project
+from poseda_ext.ops import augment, bones, gpa, kcs, part_kcs, pose_from_bones, project
+from poseda_ext.reference import Augmented
 from poseda_ext.skeleton import H36M_16, H36M_17, Skeleton
 
 __all__ = [

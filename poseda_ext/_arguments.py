@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from poseda_ext.skeleton import Skeleton
+from poseda_ext.skeleton import MAX_JOINTS, Skeleton
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
@@ -21,6 +21,28 @@ def check_skeleton(skeleton: Any) -> int:
     if not isinstance(skeleton, Skeleton):
         raise TypeError(f"skeleton: got {type(skeleton).__name__}, expected a Skeleton")
     return len(skeleton.parents)
+
+
+def count_joints(name: str, value: Any, dimension: int) -> int:
+    """The size J of a tensor (..., J, dimension), where no skeleton tells it.
+
+    Raises:
+        TypeError: if it is not a tensor.
+        ValueError: if it has another shape, or more joints than an op takes.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: got {type(value).__name__}, expected a tensor")
+    if value.dim() < 2 or value.shape[-1] != dimension or not 1 <= value.shape[-2] <= MAX_JOINTS:
+        raise ValueError(
+            f"{name}: got shape {tuple(value.shape)}, expected (..., J, {dimension}) with J from 1 "
+            f"to {MAX_JOINTS}"
+        )
+    return value.shape[-2]
+
+
+def two_or_three(value: Any) -> int:
+    """The expected last dimension of a pose that may be 2D: 2 if it is 2, else 3."""
+    return 2 if isinstance(value, Tensor) and value.dim() > 0 and value.shape[-1] == 2 else 3
 
 
 def _check_tensor(name: str, value: Any, device: torch.device) -> None:
@@ -44,7 +66,8 @@ def _broadcast(name: str, value: Tensor, shape: tuple[int, ...], tail: int) -> T
         if all(size in (1, want) for size, want in zip(lead, wanted, strict=True)):
             return value.expand(shape)
     raise ValueError(
-        f"{name}: got shape {tuple(value.shape)}, expected {tuple(shape)} or one that broadcasts to it"
+        f"{name}: got shape {tuple(value.shape)}, expected {tuple(shape)} or "
+        "one that broadcasts to it"
     )
 
 

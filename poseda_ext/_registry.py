@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import or_
 from typing import Any
 
 import torch
@@ -113,7 +114,6 @@ def register(op: Op) -> None:
     """Defines ``poseda::<name>`` and its backward, with everything but the compiled kernels."""
     count, num_outputs = len(op.inputs), len(op.outputs)
     grads = [f"Tensor? grad_{name}" for name in op.outputs]
-    names = [declaration.split()[1] for declaration in op.inputs]
     arguments = [*op.inputs, *op.options]
 
     def returns(number: int) -> str:
@@ -204,7 +204,7 @@ def register(op: Op) -> None:
         saved = ctx.saved_tensors
         needed = ctx.needs_input_grad[: num_outputs + count]
         first = _wanted(saved[num_outputs:], ctx.needs)
-        wanted = [*needed[:num_outputs], *(a or b for a, b in zip(needed[num_outputs:], first))]
+        wanted = [*needed[:num_outputs], *map(or_, needed[num_outputs:], first)]
         with torch.enable_grad():
             leaves = [_leaf(t, want) for t, want in zip(saved, wanted, strict=True)]
             grad_outputs, inputs = tuple(leaves[:num_outputs]), tuple(leaves[num_outputs:])
@@ -239,4 +239,3 @@ def register(op: Op) -> None:
     torch.library.register_autograd(
         backward_name, backward_of_backward, setup_context=save_backward, lib=_library
     )
-    del names

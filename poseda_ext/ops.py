@@ -7,12 +7,13 @@ kernel launch forward and one backward.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from poseda_ext import reference
-from poseda_ext._arguments import check_skeleton, prepare
+from poseda_ext._arguments import check_skeleton, count_joints, prepare, two_or_three
 from poseda_ext._registry import Op, register
 from poseda_ext.reference import Augmented
 from poseda_ext.skeleton import H36M_16, Skeleton
@@ -151,3 +152,289 @@ def augment(
     if intrinsics is None:
         return Augmented(pose3d, None, None)
     return Augmented(pose3d, solved if root is None else root, pose2d)
+
+
+def _gpa_reference(pose: Tensor, target2d: Tensor, intrinsics: Tensor) -> tuple[Tensor]:
+    return (reference.gpa(pose, target2d, intrinsics),)
+
+
+register(
+    Op(
+        name="gpa",
+        inputs=("Tensor pose", "Tensor target2d", "Tensor intrinsics"),
+        options=(),
+        outputs=("root",),
+        reference=_gpa_reference,
+        shapes=lambda pose, target2d, intrinsics: ((*pose.shape[:-2], 3),),
+    )
+)
+
+
+def gpa(pose: Tensor, target2d: Tensor, intrinsics: Tensor) -> Tensor:
+    """Global position alignment (PoseDA, Eq. 7 and 9): places a pose before the target's camera.
+
+    The root is where `pose` gets the 2D box size (width plus height) and the 2D root of `target2d`.
+
+    Args:
+        pose: (..., J, 3) metres; only positions relative to joint 0 matter. At most 64 joints.
+        target2d: (..., J, 2) in the unit of the intrinsics.
+        intrinsics: (..., 4) fx, fy, cx, cy of the target's camera.
+
+    Returns:
+        (..., 3) position of joint 0, camera frame, metres.
+
+    Raises:
+        TypeError: if an argument is not a floating-point tensor.
+        ValueError: if a shape does not fit or devices differ.
+    """
+    joints = count_joints("pose", pose, 3)
+    pose, target2d, intrinsics = prepare(
+        2,
+        ("pose", pose, (joints, 3)),
+        ("target2d", target2d, (joints, 2)),
+        ("intrinsics", intrinsics, (4,)),
+    )
+    return torch.ops.poseda.gpa.default(pose, target2d, intrinsics)
+
+
+def _project_reference(
+    points: Tensor, intrinsics: Tensor, distortion: Tensor | None
+) -> tuple[Tensor]:
+    return (reference.project(points, intrinsics, distortion),)
+
+
+register(
+    Op(
+        name="project",
+        inputs=("Tensor points", "Tensor intrinsics", "Tensor? distortion"),
+        options=(),
+        outputs=("pose2d",),
+        reference=_project_reference,
+        shapes=lambda points, intrinsics, distortion: ((*points.shape[:-1], 2),),
+    )
+)
+
+
+def project(points: Tensor, intrinsics: Tensor, distortion: Tensor | None = None) -> Tensor:
+    """Perspective projection (Eq. 4), with Human3.6M's lens model where `distortion` is given.
+
+    Args:
+        points: (..., J, 3) camera frame, metres. At most 64 points per camera.
+        intrinsics: (..., 4) fx, fy, cx, cy.
+        distortion: (..., 5) k1, k2, k3 radial and p1, p2 tangential, as VideoPose3D stores and
+            applies them: the image-plane point u = clamp(X/Z, -1, 1) goes to
+            u (1 + k1 r^2 + k2 r^4 + k3 r^6 + p.u) + p r^2, with r = |u|.
+
+    Returns:
+        (..., J, 2) in the unit of the intrinsics.
+
+    Raises:
+        TypeError: if an argument is not a floating-point tensor.
+        ValueError: if a shape does not fit or devices differ.
+    """
+    count = count_joints("points", points, 3)
+    points, intrinsics, distortion = prepare(
+        2,
+        ("points", points, (count, 3)),
+        ("intrinsics", intrinsics, (4,)),
+        ("distortion", distortion, (5,)),
+    )
+    return torch.ops.poseda.project.default(points, intrinsics, distortion)
+
+
+def _bones_reference(pose: Tensor, parents: Sequence[int]) -> tuple[Tensor]:
+    return (reference.bones(pose, _tree(parents)),)
+
+
+def _bones_shapes(pose: Tensor, parents: Sequence[int]) -> tuple[Shape]:
+    return ((*pose.shape[:-2], len(parents) - 1, pose.shape[-1]),)
+
+
+register(
+    Op(
+        name="bones",
+        inputs=("Tensor pose",),
+        options=("int[] parents",),
+        outputs=("bones",),
+        reference=_bones_reference,
+        shapes=_bones_shapes,
+    )
+)
+
+
+def bones(pose: Tensor, skeleton: Skeleton = H36M_16) -> Tensor:
+    """Bone vectors: each joint minus its parent.
+
+    Args:
+        pose: (..., J, 3) or (..., J, 2), any unit and frame.
+        skeleton: the joint tree of `pose`.
+
+    Returns:
+        (..., J-1, 3) or (..., J-1, 2): bone b ends in joint b + 1.
+
+    Raises:
+        TypeError: if `pose` is not a floating-point tensor.
+        ValueError: if its shape does not fit the skeleton.
+    """
+    joints = check_skeleton(skeleton)
+    (pose,) = prepare(2, ("pose", pose, (joints, two_or_three(pose))))
+    return torch.ops.poseda.bones.default(pose, skeleton.parents)
+
+
+def _pose_from_bones_reference(
+    bones: Tensor, root: Tensor | None, parents: Sequence[int]
+) -> tuple[Tensor]:
+    return (reference.pose_from_bones(bones, root, _tree(parents)),)
+
+
+def _pose_from_bones_shapes(
+    bones: Tensor, root: Tensor | None, parents: Sequence[int]
+) -> tuple[Shape]:
+    return ((*bones.shape[:-2], len(parents), bones.shape[-1]),)
+
+
+register(
+    Op(
+        name="pose_from_bones",
+        inputs=("Tensor bones", "Tensor? root"),
+        options=("int[] parents",),
+        outputs=("pose",),
+        reference=_pose_from_bones_reference,
+        shapes=_pose_from_bones_shapes,
+    )
+)
+
+
+def pose_from_bones(
+    bones: Tensor, root: Tensor | None = None, skeleton: Skeleton = H36M_16
+) -> Tensor:
+    """Poses from bone vectors: the inverse of `bones`.
+
+    Args:
+        bones: (..., J-1, 3) or (..., J-1, 2), any unit and frame.
+        root: (..., 3) or (..., 2), the position of joint 0. None is the origin.
+        skeleton: the joint tree.
+
+    Returns:
+        (..., J, 3) or (..., J, 2).
+
+    Raises:
+        TypeError: if an argument is not a floating-point tensor.
+        ValueError: if a shape does not fit the skeleton or devices differ.
+    """
+    joints = check_skeleton(skeleton)
+    dimension = two_or_three(bones)
+    bones, root = prepare(
+        2, ("bones", bones, (joints - 1, dimension)), ("root", root, (dimension,))
+    )
+    return torch.ops.poseda.pose_from_bones.default(bones, root, skeleton.parents)
+
+
+def _kcs_reference(pose: Tensor, parents: Sequence[int], unit: bool) -> tuple[Tensor]:
+    return (reference.kcs(pose, _tree(parents), unit=unit),)
+
+
+def _kcs_shapes(pose: Tensor, parents: Sequence[int], unit: bool) -> tuple[Shape]:
+    return ((*pose.shape[:-2], len(parents) - 1, len(parents) - 1),)
+
+
+register(
+    Op(
+        name="kcs",
+        inputs=("Tensor pose",),
+        options=("int[] parents", "bool unit"),
+        outputs=("gram",),
+        reference=_kcs_reference,
+        shapes=_kcs_shapes,
+    )
+)
+
+
+def kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) -> Tensor:
+    """Kinematic chain space (Wandt et al., ECCVW 2018): the Gram matrix of the bones.
+
+    Args:
+        pose: (..., J, 3) or (..., J, 2), any unit and frame.
+        skeleton: the joint tree of `pose`.
+        unit: True divides each bone by its length first, so that only angles remain.
+
+    Returns:
+        (..., J-1, J-1), dot products of bones; with ``unit`` the cosines between them.
+
+    Raises:
+        TypeError: if `pose` is not a floating-point tensor.
+        ValueError: if its shape does not fit the skeleton.
+    """
+    joints = check_skeleton(skeleton)
+    (pose,) = prepare(2, ("pose", pose, (joints, two_or_three(pose))))
+    return torch.ops.poseda.kcs.default(pose, skeleton.parents, unit)
+
+
+def _part_kcs_reference(
+    pose: Tensor, parents: Sequence[int], pairs: Sequence[int], unit: bool
+) -> tuple[Tensor]:
+    bones = len(parents) - 1
+    gram = reference.kcs(pose, _tree(parents), unit=unit).flatten(-2)
+    index = [a * bones + b for a, b in zip(pairs[::2], pairs[1::2], strict=True)]
+    return (gram.index_select(-1, torch.tensor(index, device=gram.device, dtype=torch.long)),)
+
+
+def _part_kcs_shapes(
+    pose: Tensor, parents: Sequence[int], pairs: Sequence[int], unit: bool
+) -> tuple[Shape]:
+    return ((*pose.shape[:-2], len(pairs) // 2),)
+
+
+register(
+    Op(
+        name="part_kcs",
+        inputs=("Tensor pose",),
+        options=("int[] parents", "int[] pairs", "bool unit"),
+        outputs=("features",),
+        reference=_part_kcs_reference,
+        shapes=_part_kcs_shapes,
+    )
+)
+
+#: The most features that `part_kcs` computes in one launch.
+MAX_PART_FEATURES = 4096
+
+
+@cache
+def _part_pairs(parts: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    """The bones a0, b0, a1, b1, ... of every feature of `part_kcs`."""
+    pairs = [
+        bone
+        for part in parts
+        for i in range(len(part))
+        for j in range(i, len(part))
+        for bone in (part[i], part[j])
+    ]
+    return tuple(pairs)
+
+
+def part_kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) -> Tensor:
+    """The KCS of each of ``skeleton.kcs_parts``, as one feature vector for a part-wise critic.
+
+    Args:
+        pose: (..., J, 3) or (..., J, 2), any unit and frame.
+        skeleton: the joint tree of `pose` and its parts.
+        unit: as in `kcs`.
+
+    Returns:
+        (..., F): for each part of n bones in turn, the n(n+1)/2 entries of the upper triangle of
+        its Gram matrix, row by row, diagonal included. F is 78 for `H36M_16`.
+
+    Raises:
+        TypeError: if `pose` is not a floating-point tensor.
+        ValueError: if its shape does not fit the skeleton, or F is above 4,096.
+    """
+    joints = check_skeleton(skeleton)
+    (pose,) = prepare(2, ("pose", pose, (joints, two_or_three(pose))))
+    pairs = _part_pairs(skeleton.kcs_parts)
+    if len(pairs) > 2 * MAX_PART_FEATURES:
+        raise ValueError(
+            f"skeleton.kcs_parts: got {len(pairs) // 2} features, expected at most "
+            f"{MAX_PART_FEATURES}"
+        )
+    return torch.ops.poseda.part_kcs.default(pose, skeleton.parents, pairs, unit)

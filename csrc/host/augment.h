@@ -18,6 +18,9 @@ struct AugmentArguments {
     const int64_t joints = tree.joints;
     AugmentInputs in{};
     in.tree = tree;
+    const bool moves_bones = bone_rotation.has_value() || bone_scale.has_value();
+    if (!moves_bones)
+      for (int8_t& parent : in.tree.parents) parent = 0;
     in.pose = staging.input(pose, 3 * joints);
     in.bone_rotation = staging.input(bone_rotation, 3 * (joints - 1));
     in.bone_scale = staging.input(bone_scale, joints - 1);

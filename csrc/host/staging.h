@@ -59,7 +59,7 @@ class Staging {
   // `like` gives the dtype, the device and, at `width` numbers per pose, the batch size.
   Staging(const Tensor& like, int64_t width) : like_(like) {
     fields_.dtype = dtype_of(like);
-    fields_.batch = like.numel() / width;
+    fields_.batch = width > 0 ? like.numel() / width : 0;
   }
 
   int rows(int64_t width) {

@@ -1,4 +1,5 @@
-// The joint tree, and bones in place: a pose tile becomes a bone tile and back.
+// The joint tree, and the maps between poses and bones, each with its transpose. All work in place:
+// joint j's D numbers stand at D * j, and the bone that ends in joint j takes the joint's place.
 #pragma once
 
 #include <cstdint>
@@ -14,5 +15,37 @@ struct Tree {
   int32_t joints;
   int8_t parents[kMaxJoints];
 };
+
+// Joint minus parent, children first; the root stays.
+template <int D, class T>
+POSEDA_INLINE void pose_to_bones(const Tree& tree, T* pose) {
+  for (int j = tree.joints - 1; j > 0; --j)
+    for (int d = 0; d < D; ++d) pose[D * j + d] = pose[D * j + d] - pose[D * tree.parents[j] + d];
+}
+
+// Transpose: the gradient by each bone becomes that by each joint; the root's is overwritten.
+template <int D, class T>
+POSEDA_INLINE void pose_to_bones_vjp(const Tree& tree, T* grad) {
+  for (int d = 0; d < D; ++d) grad[d] = T(0);
+  for (int j = 1; j < tree.joints; ++j)
+    for (int d = 0; d < D; ++d)
+      grad[D * tree.parents[j] + d] = grad[D * tree.parents[j] + d] - grad[D * j + d];
+}
+
+// Sums of bones from the root on, parents first.
+template <int D, class T>
+POSEDA_INLINE void bones_to_pose(const Tree& tree, T* bones) {
+  for (int j = 1; j < tree.joints; ++j)
+    for (int d = 0; d < D; ++d)
+      bones[D * j + d] = bones[D * tree.parents[j] + d] + bones[D * j + d];
+}
+
+// Transpose: each joint's gradient is added to its parent's, children first.
+template <int D, class T>
+POSEDA_INLINE void bones_to_pose_vjp(const Tree& tree, T* grad) {
+  for (int j = tree.joints - 1; j > 0; --j)
+    for (int d = 0; d < D; ++d)
+      grad[D * tree.parents[j] + d] = grad[D * tree.parents[j] + d] + grad[D * j + d];
+}
 
 }  // namespace poseda

@@ -13,12 +13,8 @@ namespace poseda {
 
 // Tile slots of the inputs, kAbsent where one was not given.
 struct AugmentInputs {
-  Tree tree;
+  Tree tree;  // a star (every parent the root) where bones neither turn nor scale
   int pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics;
-
-  POSEDA_INLINE bool moves_bones() const {
-    return bone_rotation != kAbsent || bone_scale != kAbsent;
-  }
 };
 
 // The turned and scaled bone that ends in joint j.
@@ -30,14 +26,6 @@ POSEDA_INLINE Vec3<T> moved_bone(const AugmentInputs& in, const T* tile, int j, 
   }
   if (in.bone_scale != kAbsent) bone = (T(1) + tile[in.bone_scale + j - 1]) * bone;
   return bone;
-}
-
-// Joint j minus its parent, or minus the root where bones do not move: children before parents
-// when done in place.
-template <class T>
-POSEDA_INLINE Vec3<T> original_bone(const AugmentInputs& in, const T* tile, int j) {
-  const int parent = in.moves_bones() ? in.tree.parents[j] : 0;
-  return load3(tile + in.pose + 3 * j) - load3(tile + in.pose + 3 * parent);
 }
 
 template <class T>
@@ -57,17 +45,11 @@ POSEDA_INLINE Box<T> build_pose(const AugmentInputs& in, const T* tile, T* out) 
   for (int j = 1; j < in.tree.joints; ++j) {
     Vec3<T> bone = moved_bone(in, tile, j, load3(tile + in.pose + 3 * j));
     if (turns) bone = multiply(turn, bone);
-    if (in.moves_bones()) bone = load3(out + 3 * in.tree.parents[j]) + bone;
+    bone = load3(out + 3 * in.tree.parents[j]) + bone;
     store3(out + 3 * j, bone);
     extend(box, bone.x, bone.y);
   }
   return box;
-}
-
-template <class T>
-POSEDA_INLINE void bones_in_place(const AugmentInputs& in, T* tile) {
-  for (int j = in.tree.joints - 1; j > 0; --j)
-    store3(tile + in.pose + 3 * j, original_bone(in, tile, j));
 }
 
 // Outputs: pose3d in the place of pose; root (kAbsent unless solved by GPA); pose2d, which may
@@ -80,7 +62,7 @@ struct Augment {
 
   template <class T>
   POSEDA_INLINE void operator()(T* tile) const {
-    bones_in_place(in, tile);
+    pose_to_bones<3>(in.tree, tile + in.pose);
     const Box<T> box = build_pose(in, tile, tile + in.pose);
     if (in.intrinsics == kAbsent) return;
     const Intrinsics<T> k = load_intrinsics(tile + in.intrinsics);
@@ -107,7 +89,7 @@ struct AugmentBackward {
 
   template <class T>
   POSEDA_INLINE void operator()(T* tile) const {
-    bones_in_place(in, tile);
+    pose_to_bones<3>(in.tree, tile + in.pose);
     const Box<T> box = build_pose(in, tile, tile + moved);
     if (in.intrinsics != kAbsent) camera_vjp(tile, box);
     if (in.rotation != kAbsent) {
@@ -115,7 +97,7 @@ struct AugmentBackward {
     } else {
       bone_chain_vjp(tile, Matrix3<T>{});
     }
-    pose_from_bones_grads(tile);
+    pose_to_bones_vjp<3>(in.tree, tile + in.pose);
   }
 
  private:
@@ -177,10 +159,8 @@ struct AugmentBackward {
     Matrix3<T> outer{zero, zero, zero};
     for (int j = in.tree.joints - 1; j > 0; --j) {
       Vec3<T> grad = load3(tile + grad_pose3d + 3 * j);
-      if (in.moves_bones()) {
-        T* up = tile + grad_pose3d + 3 * in.tree.parents[j];
-        store3(up, load3(up) + grad);
-      }
+      T* up = tile + grad_pose3d + 3 * in.tree.parents[j];
+      store3(up, load3(up) + grad);
       T* bone = tile + in.pose + 3 * j;
       store3(bone, bone_vjp(tile, j, load3(bone), grad, turn, outer));
     }
@@ -213,17 +193,6 @@ struct AugmentBackward {
       store3(tile + in.bone_rotation + 3 * (j - 1), grad_w);
     }
     return grad;
-  }
-
-  // A joint's gradient: its own bone's minus those of the bones that start there.
-  template <class T>
-  POSEDA_INLINE void pose_from_bones_grads(T* tile) const {
-    T* pose = tile + in.pose;
-    store3(pose, Vec3<T>{T(0), T(0), T(0)});
-    for (int j = 1; j < in.tree.joints; ++j) {
-      T* up = pose + 3 * (in.moves_bones() ? in.tree.parents[j] : 0);
-      store3(up, load3(up) - load3(pose + 3 * j));
-    }
   }
 };
 

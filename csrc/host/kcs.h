@@ -1,0 +1,101 @@
+// Host side of `kcs` and `part_kcs`; Backend is Cpu or Cuda.
+#pragma once
+
+#include "host/bones.h"
+#include "host/staging.h"
+#include "ops/kcs.h"
+
+namespace poseda {
+
+// All pairs of bones, row by row.
+inline Pairs all_pairs(const Tree& tree) {
+  Pairs pairs{};
+  for (int a = 1; a < tree.joints; ++a) {
+    for (int b = 1; b < tree.joints; ++b) {
+      pairs.first[pairs.count] = static_cast<uint8_t>(a);
+      pairs.second[pairs.count++] = static_cast<uint8_t>(b);
+    }
+  }
+  return pairs;
+}
+
+// From bone indices a0, b0, a1, b1, ...; bone b ends in joint b + 1.
+inline Pairs listed_pairs(const Tree& tree, const std::vector<int64_t>& bones) {
+  const size_t count = bones.size() / 2;
+  STD_TORCH_CHECK(bones.size() % 2 == 0 && count <= Pairs::kMax, "part_kcs: got ", bones.size(),
+                  " bone indices, expected an even number up to ", 2 * Pairs::kMax);
+  for (int64_t bone : bones)
+    STD_TORCH_CHECK(bone >= 0 && bone < tree.joints - 1, "part_kcs: no bone ", bone);
+  Pairs pairs{};
+  pairs.count = static_cast<int32_t>(count);
+  for (size_t i = 0; i < count; ++i) {
+    pairs.first[i] = static_cast<uint8_t>(bones[2 * i] + 1);
+    pairs.second[i] = static_cast<uint8_t>(bones[2 * i + 1] + 1);
+  }
+  return pairs;
+}
+
+template <class Backend>
+Tensor pair_products(const Tensor& pose, const Tree& tree, const Pairs& pairs, bool unit,
+                     const Sizes& shape) {
+  return with_dimension(pose, [&](auto dimension) {
+    constexpr int D = decltype(dimension)::value;
+    Staging staging(pose, D * tree.joints);
+    Kcs<D> op{tree, pairs, unit, 0, 0};
+    op.pose = staging.input(pose, D * tree.joints);
+    op.features = staging.rows(pairs.count);
+    Tensor features = staging.output(op.features, pairs.count, shape);
+    staging.launch<Backend>(op);
+    return features;
+  });
+}
+
+template <class Backend>
+Tensor pair_products_backward(const OptionalTensor& grad, const Tensor& pose, const Tree& tree,
+                              const Pairs& pairs, bool unit, int64_t needs) {
+  return with_dimension(pose, [&](auto dimension) {
+    constexpr int D = decltype(dimension)::value;
+    Staging staging(pose, D * tree.joints);
+    KcsBackward<D> op{tree, pairs, unit, 0, 0, 0, 0};
+    op.pose = staging.input(pose, D * tree.joints);
+    op.grad_features = staging.input_or_zero(grad, pairs.count);
+    op.multiplied = staging.rows(D * tree.joints);
+    op.grad_pose = staging.rows(D * tree.joints);
+    Tensor grad_pose = staging.gradient(pose, op.grad_pose, D * tree.joints, needs & 1);
+    staging.launch<Backend>(op);
+    return grad_pose;
+  });
+}
+
+template <class Backend>
+Tensor kcs_op(const Tensor& pose, const std::vector<int64_t>& parents, bool unit) {
+  const Tree tree = make_tree(parents);
+  const Sizes shape = replace_tail(pose, 2, {tree.joints - 1, tree.joints - 1});
+  return pair_products<Backend>(pose, tree, all_pairs(tree), unit, shape);
+}
+
+template <class Backend>
+Tensor kcs_backward(const OptionalTensor& grad, const Tensor& pose,
+                    const std::vector<int64_t>& parents, bool unit, int64_t needs) {
+  const Tree tree = make_tree(parents);
+  return pair_products_backward<Backend>(grad, pose, tree, all_pairs(tree), unit, needs);
+}
+
+template <class Backend>
+Tensor part_kcs_op(const Tensor& pose, const std::vector<int64_t>& parents,
+                   const std::vector<int64_t>& bone_pairs, bool unit) {
+  const Tree tree = make_tree(parents);
+  const Pairs pairs = listed_pairs(tree, bone_pairs);
+  return pair_products<Backend>(pose, tree, pairs, unit, replace_tail(pose, 2, {pairs.count}));
+}
+
+template <class Backend>
+Tensor part_kcs_backward(const OptionalTensor& grad, const Tensor& pose,
+                         const std::vector<int64_t>& parents,
+                         const std::vector<int64_t>& bone_pairs, bool unit, int64_t needs) {
+  const Tree tree = make_tree(parents);
+  return pair_products_backward<Backend>(grad, pose, tree, listed_pairs(tree, bone_pairs), unit,
+                                         needs);
+}
+
+}  // namespace poseda
