@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from poseda.data import PoseSet, load_pose_set, save_pose_set
+from poseda.data.synthetic import make_source, make_target
+
 
 @pytest.fixture(scope="session")
 def mocap() -> Path:
@@ -16,3 +19,19 @@ def mocap() -> Path:
     if not (folder / "source_cmu.npz").is_file():
         pytest.skip(f"no motion capture files in {folder} (set POSEDA_MOCAP to their folder)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def domains(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Canonical files of a small synthetic source and target."""
+    folder = tmp_path_factory.mktemp("domains")
+    paths = folder / "source.npz", folder / "target.npz"
+    save_pose_set(paths[0], make_source(seed=1, frames=1500))
+    save_pose_set(paths[1], make_target(seed=1, frames=1000))
+    return paths
+
+
+@pytest.fixture(scope="session")
+def pose_sets(domains: tuple[Path, Path]) -> tuple[PoseSet, PoseSet]:
+    """The same, loaded."""
+    return load_pose_set(domains[0]), load_pose_set(domains[1])

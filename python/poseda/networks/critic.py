@@ -9,6 +9,9 @@ from poseda_ext import Skeleton, part_kcs
 
 WIDTH = 256
 LEAK = 0.01
+#: A feature that hardly varies in the source, such as a bone's length over one person, is not
+#: blown up beyond this spread.
+MIN_SPREAD = 5e-3
 
 
 class Critic(nn.Module):
@@ -45,7 +48,7 @@ class Critic(nn.Module):
         """Takes the mean and spread of the features from source poses (N, J, 3)."""
         features = part_kcs(poses, self.skeleton, unit=self.unit)
         self.mean.copy_(features.mean(0))
-        self.scale.copy_(1 / features.std(0).clamp(min=1e-3))
+        self.scale.copy_(1 / features.std(0).clamp(min=MIN_SPREAD))
 
     def features(self, pose: Tensor) -> Tensor:
         """(B, J, 3) poses in metres to (B, F) standardised features."""

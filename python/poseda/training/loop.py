@@ -128,21 +128,18 @@ class Training:
         if self.method is not None:
             made = self.method.pairs()
             scalars["kept"] = made.keep.mean()
-            pairs = Pairs(*(torch.cat(halves) for halves in zip(pairs, made, strict=True)))
+            pairs = mix(pairs, made)
         scalars["lifter_loss"] = self._lifter_step(pairs)
         return scalars
 
     def _lifter_step(self, pairs: Pairs) -> Tensor:
-        """Eq. 13 over the pairs to keep."""
+        """Eq. 13."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(self.iteration - self.warmup)
         device = pairs.pose2d.device.type
         with torch.autocast(device, self.precision, enabled=self.precision != torch.float32):
             predicted = self.lifter(pairs.pose2d)
-        error = (predicted.float() - pairs.pose3d).square().flatten(1).mean(1)
-        # where, not a product: a pair that is left out may be as far off as it likes
-        error = torch.where(pairs.keep > 0, error, torch.zeros_like(error))
-        loss = error.sum() / pairs.keep.sum().clamp(min=1)
+        loss = nn.functional.mse_loss(predicted.float(), pairs.pose3d)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.lifter.parameters(), MAX_GRADIENT)
@@ -185,6 +182,19 @@ class Training:
         torch.set_rng_state(state["torch_random"])
         if state["cuda_random"]:
             torch.cuda.set_rng_state_all(state["cuda_random"])
+
+
+def mix(source: Pairs, made: Pairs) -> Pairs:
+    """Source and augmented pairs, 1:1. An augmented pair to leave out gives its place to the
+    source pair of the same row, so that it touches neither the loss nor the batch norm."""
+    keep = made.keep[:, None, None] > 0
+    pose2d = torch.where(keep, made.pose2d, source.pose2d)
+    pose3d = torch.where(keep, made.pose3d, source.pose3d)
+    return Pairs(
+        torch.cat((source.pose2d, pose2d)),
+        torch.cat((source.pose3d, pose3d)),
+        torch.cat((source.keep, torch.ones_like(made.keep))),
+    )
 
 
 @contextmanager

@@ -1,0 +1,66 @@
+# Two commands need nothing but Python 3.11 or newer and a compiler: `make demo` and `make test`.
+# VENV=  uses the Python at hand, with the torch that is installed there.
+
+VENV ?= .venv
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+OUT ?= runs/gpu-check
+
+ifeq ($(strip $(VENV)),)
+BIN :=
+READY := build/.installed
+PY := $(PYTHON)
+else
+BIN := $(VENV)/bin/
+READY := $(VENV)/.installed
+PY := $(BIN)python
+endif
+
+SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc -type f)
+
+.PHONY: demo test bench lint types format gpu-check clean
+
+demo: $(READY)
+	rm -rf runs/demo
+	$(PY) -m poseda compare --out runs/demo --seeds 0 --width 256 \
+	  --pretrain.steps 2000 --adapt.steps 1500 --adapt.warmup 300
+
+test: $(READY)
+	$(PY) -m pytest
+
+bench: $(READY)
+	$(PY) -m benchmarks ops --json runs/bench.json
+
+lint: $(READY)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' | xargs $(BIN)clang-format --dry-run --Werror
+
+types: $(READY)
+	$(PY) -m mypy
+
+format: $(READY)
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+	find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' | xargs $(BIN)clang-format -i
+
+# Builds with the Python at hand, so that it needs no network: see scripts/gpu_check.py.
+gpu-check:
+	$(PYTHON) scripts/gpu_check.py --out $(OUT)
+
+clean:
+	rm -rf build .venv
+
+# torch comes first and alone: a looser requirement would bring gigabytes of CUDA packages. One that
+# $(PYTHON) has already is used. The package is built against it, so without build isolation.
+HAS_TORCH := -c 'import torch; assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 11)'
+$(READY): $(SOURCES)
+ifneq ($(strip $(VENV)),)
+	test -x $(PY) || if $(PYTHON) $(HAS_TORCH) 2>/dev/null; \
+	  then $(PYTHON) -m venv --system-site-packages $(VENV); else $(PYTHON) -m venv $(VENV); fi
+endif
+	$(PY) $(HAS_TORCH) 2>/dev/null || $(PY) -m pip install -q '$(TORCH)'
+	$(PY) -m pip install -q scikit-build-core pybind11 ninja
+	command -v cmake >/dev/null || $(PY) -m pip install -q cmake
+	$(PY) -m pip install -q --no-build-isolation -e '.[dev]'
+	mkdir -p $(dir $@) && touch $@

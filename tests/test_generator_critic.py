@@ -1,0 +1,137 @@
+"""The generator's bounds and the critic's structure and blind spots."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from poseda.data import PoseSet
+from poseda.networks.critic import Critic, lipschitz_penalty
+from poseda.networks.generator import Generator
+from poseda_ext import H36M_16, augment, bones, part_kcs
+
+
+def make_generator(**changes: object) -> Generator:
+    settings = {
+        "max_bone_angle": 0.5,
+        "max_bone_scale": 0.2,
+        "max_rotation": 0.4,
+        "rotation_network": False,
+    }
+    torch.manual_seed(0)
+    return Generator(H36M_16, **(settings | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def poses(pose_sets: tuple[PoseSet, PoseSet]) -> torch.Tensor:
+    pose3d = pose_sets[0].pose3d
+    assert pose3d is not None
+    return pose3d[:200]
+
+
+def wild(generator: Generator) -> Generator:
+    """The same with outputs far in the saturated range."""
+    for network in (generator.bone_angle, generator.bone_length):
+        nn.init.normal_(network.last.weight, std=10)
+    return generator
+
+
+def test_generator_starts_near_the_identity(poses: torch.Tensor) -> None:
+    made = make_generator()(poses)
+    assert made.bone_rotation.norm(dim=-1).mean() < 0.15
+    assert (made.scaled - (poses - poses[:, :1])).norm(dim=-1).mean() < 0.05
+
+
+def test_generator_stays_within_its_bounds(poses: torch.Tensor) -> None:
+    made = wild(make_generator())(poses)
+    assert 0.45 < made.bone_rotation.abs().max() <= 0.5
+    assert 0.19 < made.bone_scale.abs().max() <= 0.2
+    assert 0.38 < made.rotation.abs().max() <= 0.4
+
+
+def test_generator_leaves_the_torso_and_treats_both_sides_alike(poses: torch.Tensor) -> None:
+    made = wild(make_generator())(poses)
+    spine, thorax = H36M_16.bone("Spine"), H36M_16.bone("Thorax")
+    assert not made.bone_rotation[:, [spine, thorax]].any()
+    assert not made.bone_scale[:, thorax].any()
+    assert made.bone_scale[:, spine].any()
+    for name in ("Knee", "Foot", "Elbow", "Wrist", "Hip", "Shoulder"):
+        left, right = H36M_16.bone("L" + name), H36M_16.bone("R" + name)
+        assert torch.equal(made.bone_scale[:, left], made.bone_scale[:, right])
+
+
+def test_stages_change_what_they_say_and_nothing_else(poses: torch.Tensor) -> None:
+    made = wild(make_generator())(poses)
+    before, turned, scaled = (bones(pose) for pose in (poses, made.turned, made.scaled))
+    torch.testing.assert_close(turned.norm(dim=-1), before.norm(dim=-1), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(scaled, turned * (1 + made.bone_scale[..., None]), atol=1e-5, rtol=0)
+
+
+def test_random_rotation_has_zero_mean_and_follows_its_seed(poses: torch.Tensor) -> None:
+    generator = make_generator()
+    many = poses[:1].expand(20_000, -1, -1)
+    rotation = generator(many, torch.Generator().manual_seed(3)).rotation
+    assert rotation.mean(0).abs().max() < 0.01
+    again = generator(many, torch.Generator().manual_seed(3)).rotation
+    assert torch.equal(rotation, again)
+
+
+def test_rotation_network_is_bounded_and_never_learns(poses: torch.Tensor) -> None:
+    generator = make_generator(rotation_network=True)
+    made = generator(poses)
+    assert 0.01 < made.rotation.abs().max() <= 0.4
+    assert not made.rotation.requires_grad
+    assert all(not p.requires_grad for p in generator.rotation.parameters())
+
+
+@pytest.mark.parametrize("unit", [False, True])
+def test_critic_cannot_see_a_rotation(poses: torch.Tensor, unit: bool) -> None:
+    critic = Critic(H36M_16, unit=unit)
+    critic.standardize(poses)
+    rotation = torch.zeros(len(poses), 3, requires_grad=True)
+    turned = augment(poses, rotation=rotation).pose3d
+    critic(critic.features(turned)).mean().backward()
+    assert rotation.grad.norm() < 1e-5
+    assert critic.features(poses).std(0).max() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(("unit", "sees"), [(False, True), (True, False)])
+def test_only_a_critic_with_lengths_teaches_bone_lengths(
+    poses: torch.Tensor, unit: bool, sees: bool
+) -> None:
+    critic = Critic(H36M_16, unit=unit)
+    critic.standardize(poses)
+    scale = torch.zeros(len(poses), 15, requires_grad=True)
+    critic(critic.features(augment(poses, bone_scale=scale).pose3d)).mean().backward()
+    assert (scale.grad.norm() > 1e-4) == sees
+
+
+def test_grouped_critic_is_five_networks_side_by_side(poses: torch.Tensor) -> None:
+    critic = Critic(H36M_16, unit=False)
+    features = part_kcs(poses, H36M_16)
+    scores, start = [], 0
+    for part, members in enumerate(H36M_16.kcs_parts):
+        size = len(members) * (len(members) + 1) // 2
+        hidden = features[:, start : start + size]
+        start += size
+
+        def layer(index: int, hidden: torch.Tensor, part: int = part) -> torch.Tensor:
+            weight = critic.weights[index][part][: hidden.shape[1]]
+            return hidden @ weight + critic.biases[index][part]
+
+        first = nn.functional.leaky_relu(layer(0, hidden), 0.01)
+        hidden = nn.functional.leaky_relu(layer(1, first), 0.01)
+        hidden = first + nn.functional.leaky_relu(layer(2, hidden), 0.01)
+        scores.append(layer(3, hidden)[:, 0])
+    torch.testing.assert_close(critic(features), torch.stack(scores).mean(0), atol=1e-5, rtol=1e-4)
+
+
+def test_lipschitz_penalty_of_a_linear_critic_is_known() -> None:
+    class Linear(nn.Module):
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            return features @ torch.tensor([3.0, 4.0])  # gradient of norm 5
+
+    real, fake = torch.randn(7, 2), torch.randn(7, 2)
+    penalty = lipschitz_penalty(Linear(), real, fake, torch.rand(7, 1))  # type: ignore[arg-type]
+    assert penalty.item() == pytest.approx(16)
