@@ -12,73 +12,69 @@
 
 namespace poseda {
 
-// Chebyshev fits on h^2 in [0, (pi/2)^2], constant term first.
+// c0 + c1 x + c2 x^2 + ...
+template <class T, class Scalar>
+POSEDA_INLINE T polynomial(T, Scalar c0) {
+  return T(c0);
+}
+
+template <class T, class Scalar, class... Scalars>
+POSEDA_INLINE T polynomial(T x, Scalar c0, Scalars... higher) {
+  return polynomial(x, higher...) * x + T(c0);
+}
+
+// Chebyshev fits on x = h^2 in [0, (pi/2)^2].
 template <class Scalar>
 struct HalfAngleSeries;
 
 template <>
 struct HalfAngleSeries<float> {
-  static constexpr int kTerms = 6;
-  static constexpr float kSine[kTerms] = {1.0f,
-                                          -0.166666666167908113f,
-                                          0.00833333097327187877f,
-                                          -0.000198408610580371274f,
-                                          2.7525263495417919e-6f,
-                                          -2.38891040326755821e-8f};
-  static constexpr float kCosine[kTerms] = {1.0f,
-                                            -0.499999993551181271f,
-                                            0.0416666361476393609f,
-                                            -0.00138883601277898254f,
-                                            0.0000247601015166303569f,
-                                            -2.60505106360206507e-7f};
-  static constexpr float kSlope[kTerms] = {-0.166666666500276332f,    0.0166666632942985289f,
-                                           -0.000595227146307280078f, 0.0000110104642386910261f,
-                                           -1.19446923437606284e-7f,  0.0f};
+  template <class T>
+  POSEDA_INLINE static T sine(T x) {
+    return polynomial(x, 1.0f, -0.166666666167908113f, 0.00833333097327187877f,
+                      -0.000198408610580371274f, 2.7525263495417919e-6f, -2.38891040326755821e-8f);
+  }
+  template <class T>
+  POSEDA_INLINE static T cosine(T x) {
+    return polynomial(x, 1.0f, -0.499999993551181271f, 0.0416666361476393609f,
+                      -0.00138883601277898254f, 0.0000247601015166303569f,
+                      -2.60505106360206507e-7f);
+  }
+  template <class T>
+  POSEDA_INLINE static T slope(T x) {
+    return polynomial(x, -0.166666666500276332f, 0.0166666632942985289f, -0.000595227146307280078f,
+                      0.0000110104642386910261f, -1.19446923437606284e-7f);
+  }
   // pi in three parts; the products of the first two with a small integer are exact.
-  static constexpr float kPi[3] = {3.140625f, 0.000967502593994140625f, 1.5099579909783764338e-7f};
+  static constexpr float kPi0 = 3.140625f, kPi1 = 0.000967502593994140625f,
+                         kPi2 = 1.5099579909783764338e-7f;
   static constexpr float kRound = 12582912.0f;  // adding and subtracting it rounds to an integer
 };
 
 template <>
 struct HalfAngleSeries<double> {
-  static constexpr int kTerms = 10;
-  static constexpr double kSine[kTerms] = {1.0,
-                                           -0.166666666666666653,
-                                           0.00833333333333318628,
-                                           -0.000198412698412086386,
-                                           2.75573192112232595e-6,
-                                           -2.50521068899751309e-8,
-                                           1.60589408478324921e-10,
-                                           -7.64302573896434506e-13,
-                                           2.7215660921125598e-15,
-                                           0.0};
-  static constexpr double kCosine[kTerms] = {1.0,
-                                             -0.499999999999999999,
-                                             0.0416666666666666597,
-                                             -0.00138888888888885295,
-                                             0.000024801587301492585,
-                                             -2.75573192096473387e-7,
-                                             2.08767556660535297e-9,
-                                             -1.14706701428640747e-11,
-                                             4.77687173341536804e-14,
-                                             -1.51197786600161e-16};
-  static constexpr double kSlope[kTerms] = {-0.166666666666666667,    0.0166666666666666663,
-                                            -0.000595238095238091729, 0.0000110229276895797513,
-                                            -1.25260541896754369e-7,  9.63542594527226389e-10,
-                                            -5.35299004202021471e-12, 2.24817881043723493e-14,
-                                            -7.18425886070869983e-17, 0.0};
-  static constexpr double kPi[3] = {3.1415926516056060791, 1.9841871583270442869e-9,
-                                    1.0340365963588211138e-18};
+  template <class T>
+  POSEDA_INLINE static T sine(T x) {
+    return polynomial(x, 1.0, -0.166666666666666653, 0.00833333333333318628,
+                      -0.000198412698412086386, 2.75573192112232595e-6, -2.50521068899751309e-8,
+                      1.60589408478324921e-10, -7.64302573896434506e-13, 2.7215660921125598e-15);
+  }
+  template <class T>
+  POSEDA_INLINE static T cosine(T x) {
+    return polynomial(x, 1.0, -0.499999999999999999, 0.0416666666666666597, -0.00138888888888885295,
+                      0.000024801587301492585, -2.75573192096473387e-7, 2.08767556660535297e-9,
+                      -1.14706701428640747e-11, 4.77687173341536804e-14, -1.51197786600161e-16);
+  }
+  template <class T>
+  POSEDA_INLINE static T slope(T x) {
+    return polynomial(x, -0.166666666666666667, 0.0166666666666666663, -0.000595238095238091729,
+                      0.0000110229276895797513, -1.25260541896754369e-7, 9.63542594527226389e-10,
+                      -5.35299004202021471e-12, 2.24817881043723493e-14, -7.18425886070869983e-17);
+  }
+  static constexpr double kPi0 = 3.1415926516056060791, kPi1 = 1.9841871583270442869e-9,
+                          kPi2 = 1.0340365963588211138e-18;
   static constexpr double kRound = 6755399441055744.0;
 };
-
-template <class T, class Scalar, int N>
-POSEDA_INLINE T polynomial(const Scalar (&coefficients)[N], T x) {
-  T total = T(coefficients[N - 1]);
-#pragma GCC unroll 16
-  for (int i = N - 2; i >= 0; --i) total = total * x + T(coefficients[i]);
-  return total;
-}
 
 // sin h / h, cos h and d(sin h / h)/d(h^2), up to a sign that the three share.
 template <class T>
@@ -93,22 +89,21 @@ POSEDA_INLINE HalfAngle<T> half_angle(T squared_angle) {
   const T squared_half = T(0.25) * squared_angle;
   const auto wraps = squared_angle > T(kSquaredPi);
   if (!any(wraps)) {
-    const T slope = kWithSlope ? polynomial(Series::kSlope, squared_half) : T(0);
-    return {polynomial(Series::kSine, squared_half), polynomial(Series::kCosine, squared_half),
-            slope};
+    const T slope = kWithSlope ? Series::slope(squared_half) : T(0);
+    return {Series::sine(squared_half), Series::cosine(squared_half), slope};
   }
   const T half = square_root(squared_half);
   const T turns = (half * T(kInversePi) + T(Series::kRound)) - T(Series::kRound);
-  T rest = half - turns * T(Series::kPi[0]);
-  rest = rest - turns * T(Series::kPi[1]);
-  rest = rest - turns * T(Series::kPi[2]);
+  T rest = half - turns * T(Series::kPi0);
+  rest = rest - turns * T(Series::kPi1);
+  rest = rest - turns * T(Series::kPi2);
   rest = maximum(T(-1.5708), minimum(T(1.5708), rest));  // angles too large to reduce stay finite
   const T y = select(wraps, rest * rest, squared_half);
   const T ratio = select(wraps, rest / half, T(1));
-  HalfAngle<T> result{ratio * polynomial(Series::kSine, y), polynomial(Series::kCosine, y), T(0)};
+  HalfAngle<T> result{ratio * Series::sine(y), Series::cosine(y), T(0)};
   if (kWithSlope) {
     const T far = (result.cosine - result.sine) / (T(2) * squared_half);
-    result.slope = select(wraps, far, polynomial(Series::kSlope, y));
+    result.slope = select(wraps, far, Series::slope(y));
   }
   return result;
 }

@@ -52,8 +52,6 @@ class AdaptSettings:
     stabilizer: Literal["clip", "penalty", "spectral"] = "clip"
     """What keeps the critic Lipschitz: weights clipped to 0.01, a gradient penalty of weight 1,
     or weights of spectral norm at most 1."""
-    diversity: bool = True
-    """Make the generator turn bones at least a little (PoseAug's hinge, weight 3)."""
     unit_bones: bool = False
     """Show the critic bone directions only, without lengths."""
     max_bone_angle: float = 0.5

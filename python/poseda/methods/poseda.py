@@ -17,14 +17,12 @@ from poseda.data.sampler import Batch, Sampler
 from poseda.methods.pairs import Pairs
 from poseda.networks.critic import Critic, lipschitz_penalty
 from poseda.networks.generator import Generator, Transformation
-from poseda_ext import augment, bones
+from poseda_ext import augment
 from poseda_ext.reference import MIN_DEPTH
 
 CLIP = 0.01
 PENALTY_WEIGHT = 1.0
 MAX_GENERATOR_GRADIENT = 1.0
-DIVERSITY_WEIGHT = 3.0
-TURN_BAND = (0.04, 0.37)
 
 
 class Augmentation(NamedTuple):
@@ -124,7 +122,6 @@ class LocalPoseAugmentation:
         self.settings = settings
         self.source = source
         self.random = random
-        self.skeleton = skeleton
         self.generator = Generator(
             skeleton,
             max_bone_angle=settings.max_bone_angle,
@@ -168,10 +165,7 @@ class LocalPoseAugmentation:
         """Lines 9 to 15: Eq. 12."""
         self.critic.requires_grad_(False)
         made = self._generate()
-        pose3d = made.transformation.scaled
-        loss = -self.critic(self.critic.features(pose3d)).mean()
-        if self.settings.diversity:
-            loss = loss + DIVERSITY_WEIGHT * self._turn_penalty(made)
+        loss = -self.critic(self.critic.features(made.transformation.scaled)).mean()
         self.generator_optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.learned, MAX_GENERATOR_GRADIENT)
@@ -179,16 +173,6 @@ class LocalPoseAugmentation:
         self.critic.requires_grad_(True)
         detached = Transformation(*(t.detach() for t in made.transformation))
         self.latest = Augmentation(made.source, detached)
-
-    def _turn_penalty(self, made: Augmentation) -> Tensor:
-        """PoseAug's hinge: how far the mean of 1 - cos over a pose's bones lies outside the band.
-        Without it leaving every pose alone satisfies the critic, and that is what is learned."""
-        assert made.source.pose3d is not None
-        before = bones(made.source.pose3d, self.skeleton)
-        after = bones(made.transformation.turned, self.skeleton)
-        turn = 1 - torch.nn.functional.cosine_similarity(before, after, dim=-1).mean(-1)
-        outside = turn - turn.clamp(*TURN_BAND)
-        return outside.square().mean()
 
     def _generate(self) -> Augmentation:
         batch, pose3d = self.source.with_pose3d(self.settings.batch)
