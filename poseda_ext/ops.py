@@ -7,7 +7,6 @@ kernel launch forward and one backward.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -21,8 +20,9 @@ from poseda_ext.skeleton import H36M_16, Skeleton
 Shape = Sequence[int]
 
 
-def _tree(parents: Sequence[int]) -> Skeleton:
-    return Skeleton(names=tuple(str(j) for j in range(len(parents))), parents=tuple(parents))
+def _tree(parents: Sequence[int], parts: tuple[tuple[int, ...], ...] = ()) -> Skeleton:
+    names = tuple(str(joint) for joint in range(len(parents)))
+    return Skeleton(names=names, parents=tuple(parents), kcs_parts=parts)
 
 
 def _augment_reference(
@@ -151,7 +151,7 @@ def augment(
     )
     if intrinsics is None:
         return Augmented(pose3d, None, None)
-    return Augmented(pose3d, solved if root is None else root, pose2d)
+    return Augmented(pose3d, solved if root is None else root.contiguous(), pose2d)
 
 
 def _gpa_reference(pose: Tensor, target2d: Tensor, intrinsics: Tensor) -> tuple[Tensor]:
@@ -371,25 +371,37 @@ def kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) -> Te
 
 
 def _part_kcs_reference(
-    pose: Tensor, parents: Sequence[int], pairs: Sequence[int], unit: bool
+    pose: Tensor,
+    parents: Sequence[int],
+    part_bones: Sequence[int],
+    sizes: Sequence[int],
+    unit: bool,
 ) -> tuple[Tensor]:
-    bones = len(parents) - 1
-    gram = reference.kcs(pose, _tree(parents), unit=unit).flatten(-2)
-    index = [a * bones + b for a, b in zip(pairs[::2], pairs[1::2], strict=True)]
-    return (gram.index_select(-1, torch.tensor(index, device=gram.device, dtype=torch.long)),)
+    bone = iter(part_bones)
+    parts = tuple(tuple(next(bone) for _ in range(size)) for size in sizes)
+    return (reference.part_kcs(pose, _tree(parents, parts), unit=unit),)
 
 
 def _part_kcs_shapes(
-    pose: Tensor, parents: Sequence[int], pairs: Sequence[int], unit: bool
+    pose: Tensor,
+    parents: Sequence[int],
+    part_bones: Sequence[int],
+    sizes: Sequence[int],
+    unit: bool,
 ) -> tuple[Shape]:
-    return ((*pose.shape[:-2], len(pairs) // 2),)
+    return ((*pose.shape[:-2], _part_features(sizes)),)
+
+
+def _part_features(sizes: Sequence[int]) -> int:
+    """How many features parts of these sizes have."""
+    return sum(size * (size + 1) // 2 for size in sizes)
 
 
 register(
     Op(
         name="part_kcs",
         inputs=("Tensor pose",),
-        options=("int[] parents", "int[] pairs", "bool unit"),
+        options=("int[] parents", "int[] part_bones", "int[] sizes", "bool unit"),
         outputs=("features",),
         reference=_part_kcs_reference,
         shapes=_part_kcs_shapes,
@@ -398,19 +410,6 @@ register(
 
 #: The most features that `part_kcs` computes in one launch.
 MAX_PART_FEATURES = 4096
-
-
-@cache
-def _part_pairs(parts: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
-    """The bones a0, b0, a1, b1, ... of every feature of `part_kcs`."""
-    pairs = [
-        bone
-        for part in parts
-        for i in range(len(part))
-        for j in range(i, len(part))
-        for bone in (part[i], part[j])
-    ]
-    return tuple(pairs)
 
 
 def part_kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) -> Tensor:
@@ -431,10 +430,11 @@ def part_kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) 
     """
     joints = check_skeleton(skeleton)
     (pose,) = prepare(2, ("pose", pose, (joints, two_or_three(pose))))
-    pairs = _part_pairs(skeleton.kcs_parts)
-    if len(pairs) > 2 * MAX_PART_FEATURES:
+    sizes = [len(part) for part in skeleton.kcs_parts]
+    if _part_features(sizes) > MAX_PART_FEATURES:
         raise ValueError(
-            f"skeleton.kcs_parts: got {len(pairs) // 2} features, expected at most "
+            f"skeleton.kcs_parts: got {_part_features(sizes)} features, expected at most "
             f"{MAX_PART_FEATURES}"
         )
-    return torch.ops.poseda.part_kcs.default(pose, skeleton.parents, pairs, unit)
+    part_bones = [bone for part in skeleton.kcs_parts for bone in part]
+    return torch.ops.poseda.part_kcs.default(pose, skeleton.parents, part_bones, sizes, unit)

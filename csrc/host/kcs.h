@@ -19,18 +19,25 @@ inline Pairs all_pairs(const Tree& tree) {
   return pairs;
 }
 
-// From bone indices a0, b0, a1, b1, ...; bone b ends in joint b + 1.
-inline Pairs listed_pairs(const Tree& tree, const std::vector<int64_t>& bones) {
-  const size_t count = bones.size() / 2;
-  STD_TORCH_CHECK(bones.size() % 2 == 0 && count <= Pairs::kMax, "part_kcs: got ", bones.size(),
-                  " bone indices, expected an even number up to ", 2 * Pairs::kMax);
-  for (int64_t bone : bones)
-    STD_TORCH_CHECK(bone >= 0 && bone < tree.joints - 1, "part_kcs: no bone ", bone);
+// The pairs a <= b within each part; bone b ends in joint b + 1.
+inline Pairs part_pairs(const Tree& tree, const std::vector<int64_t>& part_bones,
+                        const std::vector<int64_t>& sizes) {
   Pairs pairs{};
-  pairs.count = static_cast<int32_t>(count);
-  for (size_t i = 0; i < count; ++i) {
-    pairs.first[i] = static_cast<uint8_t>(bones[2 * i] + 1);
-    pairs.second[i] = static_cast<uint8_t>(bones[2 * i + 1] + 1);
+  size_t end = 0;
+  for (const int64_t size : sizes) {
+    const size_t begin = end;
+    end += static_cast<size_t>(size);
+    STD_TORCH_CHECK(size >= 0 && end <= part_bones.size(), "part_kcs: sizes do not fit part_bones");
+    STD_TORCH_CHECK(pairs.count + size * (size + 1) / 2 <= Pairs::kMax, "part_kcs: got more than ",
+                    Pairs::kMax, " features");
+    for (size_t a = begin; a < end; ++a) {
+      STD_TORCH_CHECK(part_bones[a] >= 0 && part_bones[a] < tree.joints - 1, "part_kcs: no bone ",
+                      part_bones[a]);
+      for (size_t b = a; b < end; ++b) {
+        pairs.first[pairs.count] = static_cast<uint8_t>(part_bones[a] + 1);
+        pairs.second[pairs.count++] = static_cast<uint8_t>(part_bones[b] + 1);
+      }
+    }
   }
   return pairs;
 }
@@ -83,19 +90,21 @@ Tensor kcs_backward(const OptionalTensor& grad, const Tensor& pose,
 
 template <class Backend>
 Tensor part_kcs_op(const Tensor& pose, const std::vector<int64_t>& parents,
-                   const std::vector<int64_t>& bone_pairs, bool unit) {
+                   const std::vector<int64_t>& part_bones, const std::vector<int64_t>& sizes,
+                   bool unit) {
   const Tree tree = make_tree(parents);
-  const Pairs pairs = listed_pairs(tree, bone_pairs);
+  const Pairs pairs = part_pairs(tree, part_bones, sizes);
   return pair_products<Backend>(pose, tree, pairs, unit, replace_tail(pose, 2, {pairs.count}));
 }
 
 template <class Backend>
 Tensor part_kcs_backward(const OptionalTensor& grad, const Tensor& pose,
                          const std::vector<int64_t>& parents,
-                         const std::vector<int64_t>& bone_pairs, bool unit, int64_t needs) {
+                         const std::vector<int64_t>& part_bones,
+                         const std::vector<int64_t>& sizes, bool unit, int64_t needs) {
   const Tree tree = make_tree(parents);
-  return pair_products_backward<Backend>(grad, pose, tree, listed_pairs(tree, bone_pairs), unit,
-                                         needs);
+  return pair_products_backward<Backend>(grad, pose, tree, part_pairs(tree, part_bones, sizes),
+                                         unit, needs);
 }
 
 }  // namespace poseda

@@ -1,0 +1,93 @@
+"""opcheck, torch.compile, fake tensors and autocast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from op_cases import CASES, MAIN, MAIN_IDS, Case, assert_same, require_grad
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+import poseda_ext
+from poseda_ext import H36M_16
+
+PARENTS = H36M_16.parents
+#: Arguments after the tensors, and the tensors in schema order (None where the case has none).
+SCHEMAS: dict[str, tuple[tuple[str, ...], tuple]] = {
+    "augment": (
+        ("pose", "bone_rotation", "bone_scale", "rotation", "target2d", "root", "intrinsics"),
+        (PARENTS,),
+    ),
+    "gpa": (("pose", "target2d", "intrinsics"), ()),
+    "project": (("points", "intrinsics", "distortion"), ()),
+    "bones": (("pose",), (PARENTS,)),
+    "pose_from_bones": (("bones", "root"), (PARENTS,)),
+    "kcs": (("pose",), (PARENTS, True)),
+    "part_kcs": (("pose",), (PARENTS, (0, 1, 2, 7), (3, 1), False)),
+}
+
+
+@pytest.mark.parametrize("case", [*MAIN, CASES[1]], ids=[*MAIN_IDS, CASES[1].name])
+def test_opcheck(case: Case, device: str) -> None:
+    names, options = SCHEMAS[case.op]
+    inputs = require_grad(case.sample((3,), torch.float32, device))
+    arguments: tuple[Any, ...] = (*(inputs.get(name) for name in names), *options)
+    torch.library.opcheck(getattr(torch.ops.poseda, case.op).default, arguments)
+
+    with torch.no_grad():
+        outputs = getattr(torch.ops.poseda, case.op)(*arguments)
+    outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+    grads = [torch.randn_like(o).requires_grad_() if o.numel() else None for o in outputs]
+    needs = sum(1 << i for i, name in enumerate(names) if name in inputs)
+    backward = getattr(torch.ops.poseda, f"{case.op}_backward").default
+    torch.library.opcheck(backward, (*grads, *arguments, needs))
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+def test_compile_augment_and_critic_features(dynamic: bool, device: str) -> None:
+    case = CASES[0]
+
+    def function(inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        pose3d, root, pose2d = case.call(inputs)
+        return poseda_ext.part_kcs(pose3d, unit=True), root * 2, pose2d.sin()
+
+    compiled = torch.compile(function, fullgraph=True, dynamic=dynamic, backend="aot_eager")
+    for batch in (3, 5) if dynamic else (3,):
+        sample = case.sample((batch,), torch.float64, device)
+        inputs, copies = require_grad(sample), require_grad(sample)
+        got, expected = compiled(inputs), function(copies)
+        assert_same(got, expected)
+        a = torch.autograd.grad(sum(x.sum() for x in got), list(inputs.values()))
+        b = torch.autograd.grad(sum(x.sum() for x in expected), list(copies.values()))
+        assert_same(a, b)
+
+
+def test_compile_with_inductor(device: str) -> None:
+    function = torch.compile(
+        lambda pose, rotation: poseda_ext.augment(pose, rotation=rotation).pose3d.square().sum(),
+        fullgraph=True,
+    )
+    pose = torch.randn(4, 16, 3, device=device)
+    rotation = torch.randn(4, 3, device=device, requires_grad=True)
+    (grad,) = torch.autograd.grad(function(pose, rotation), rotation)
+    torch.testing.assert_close(grad, torch.zeros_like(grad), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_fake_tensors(case: Case) -> None:
+    sample = case.sample((2, 3), torch.float32)
+    real = case.call(sample)
+    with FakeTensorMode() as mode:
+        fake = case.call({name: mode.from_tensor(tensor) for name, tensor in sample.items()})
+    assert [(f.shape, f.dtype, f.stride()) for f in fake] == [
+        (r.shape, r.dtype, r.stride()) for r in real
+    ]
+
+
+@pytest.mark.parametrize("case", MAIN, ids=MAIN_IDS)
+def test_autocast_leaves_the_dtype(case: Case, device: str) -> None:
+    inputs = case.sample((3,), torch.float32, device)
+    with torch.autocast(device, dtype=torch.bfloat16):
+        got = case.call(inputs)
+    assert_same(got, case.reference(inputs))
