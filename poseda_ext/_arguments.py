@@ -45,7 +45,7 @@ def two_or_three(value: Any) -> int:
     return 2 if isinstance(value, Tensor) and value.dim() > 0 and value.shape[-1] == 2 else 3
 
 
-def _check_tensor(name: str, value: Any, device: torch.device) -> None:
+def _check_tensor(name: str, value: Any, device: torch.device | None) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: got {type(value).__name__}, expected a tensor")
     if value.dtype not in _DTYPES:
