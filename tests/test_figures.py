@@ -15,6 +15,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from torch import Tensor
+
 from poseda.figures import (
     LEFT,
     MAX_FRAMES,
@@ -28,8 +30,6 @@ from poseda.figures import (
     training_curves,
     transformation_stages,
 )
-from torch import Tensor
-
 from poseda_ext.skeleton import H36M_16, H36M_17, Skeleton
 
 pytestmark = pytest.mark.filterwarnings("error")

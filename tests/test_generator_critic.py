@@ -82,6 +82,7 @@ def test_rotation_network_is_bounded_and_never_learns(poses: torch.Tensor) -> No
     made = generator(poses)
     assert 0.01 < made.rotation.abs().max() <= 0.4
     assert not made.rotation.requires_grad
+    assert generator.rotation is not None
     assert all(not p.requires_grad for p in generator.rotation.parameters())
 
 
@@ -92,7 +93,7 @@ def test_critic_cannot_see_a_rotation(poses: torch.Tensor, unit: bool) -> None:
     rotation = torch.zeros(len(poses), 3, requires_grad=True)
     turned = augment(poses, rotation=rotation).pose3d
     critic(critic.features(turned)).mean().backward()
-    assert rotation.grad.norm() < 1e-5
+    assert rotation.grad is not None and rotation.grad.norm() < 1e-5
     assert critic.features(poses).std(0).max() == pytest.approx(1, abs=0.05)
 
 
@@ -104,7 +105,7 @@ def test_only_a_critic_with_lengths_teaches_bone_lengths(
     critic.standardize(poses)
     scale = torch.zeros(len(poses), 15, requires_grad=True)
     critic(critic.features(augment(poses, bone_scale=scale).pose3d)).mean().backward()
-    assert (scale.grad.norm() > 1e-4) == sees
+    assert scale.grad is not None and bool(scale.grad.norm() > 1e-4) == sees
 
 
 def test_grouped_critic_is_five_networks_side_by_side(poses: torch.Tensor) -> None:

@@ -71,9 +71,7 @@ def test_own_lifter_by_name() -> None:
         (f"{__name__}:not_a_lifter", TypeError, "got str, expected a torch.nn.Module"),
     ],
 )
-def test_a_lifter_that_is_none_is_refused(
-    name: str, error: type[Exception], message: str
-) -> None:
+def test_a_lifter_that_is_none_is_refused(name: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make_lifter(name, H36M_16)
 
@@ -98,7 +96,7 @@ def test_dropout_lets_gradients_through_where_it_keeps() -> None:
     hidden = torch.ones(100, 10, requires_grad=True)
     dropped = Dropout(0.5)(hidden)
     dropped.sum().backward()
-    assert torch.equal(hidden.grad, dropped.detach())
+    assert hidden.grad is not None and torch.equal(hidden.grad, dropped.detach())
 
 
 def test_weights_survive_the_disk(tmp_path: Path) -> None:

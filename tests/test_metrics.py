@@ -9,11 +9,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from poseda import metrics
-from poseda.metrics import Metrics, auc, evaluate, mpjpe, n_mpjpe, pa_mpjpe, pck
 from scipy.spatial import procrustes
 from scipy.spatial.transform import Rotation
 from torch import Tensor
+
+from poseda import metrics
+from poseda.metrics import Metrics, auc, evaluate, mpjpe, n_mpjpe, pa_mpjpe, pck
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 MEASURES: list[Measure] = [mpjpe, pa_mpjpe, n_mpjpe, pck, auc]

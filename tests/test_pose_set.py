@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from poseda.data import PoseSet, load_pose_set, pose_set_from_arrays, save_pose_set
 from poseda.data.synthetic import make_target
 from poseda.files import atomic_write
-
 from poseda_ext.camera import denormalize_points
 from poseda_ext.skeleton import H36M_16, H36M_17
 

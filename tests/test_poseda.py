@@ -18,9 +18,7 @@ from poseda.methods.poseda import visible
 SETTINGS = AdaptSettings(batch=64, warmup=3, generator_every=5)
 
 
-def make(
-    pose_sets: tuple[PoseSet, PoseSet], name: str = "poseda", **changes: object
-) -> PoseDA:
+def make(pose_sets: tuple[PoseSet, PoseSet], name: str = "poseda", **changes: object) -> PoseDA:
     torch.manual_seed(0)
     random = torch.Generator().manual_seed(0)
     settings = dataclasses.replace(SETTINGS, **changes)  # type: ignore[arg-type]
@@ -81,9 +79,7 @@ def test_generator_learns_to_please_the_critic(pose_sets: tuple[PoseSet, PoseSet
 
 
 @pytest.mark.parametrize("stabilizer", ["clip", "penalty", "spectral"])
-def test_stabilizer_bounds_the_critic(
-    pose_sets: tuple[PoseSet, PoseSet], stabilizer: str
-) -> None:
+def test_stabilizer_bounds_the_critic(pose_sets: tuple[PoseSet, PoseSet], stabilizer: str) -> None:
     method = make(pose_sets, stabilizer=stabilizer)
     assert method.local is not None
     critic = method.local.critic

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from poseda.data import PoseSet, pose_set_from_arrays
 from poseda.data.synthetic import (
     ACTIONS,
@@ -22,7 +23,6 @@ from poseda.data.synthetic import (
 )
 from poseda.data.synthetic.actions import wander
 from poseda.data.synthetic.rigs import look_at
-
 from poseda_ext.skeleton import H36M_17
 
 JOINT = {name: joint for joint, name in enumerate(H36M_17.names)}
@@ -177,7 +177,7 @@ def test_a_person_who_faces_the_camera_has_the_left_side_on_the_right(body: Body
 
 
 @pytest.mark.parametrize("rig", [human36m_rig(), mpi_inf_3dhp_rig()])
-def test_cameras_are_level_right_handed_and_see_the_middle(rig: list) -> None:  # type: ignore[type-arg]
+def test_cameras_are_level_right_handed_and_see_the_middle(rig: list) -> None:
     heights = {"chest": (1.1, 1.8), "knee": (0.3, 0.7), "ceiling": (2.3, 3.2)}
     tilts = {"chest": (-15, 0), "knee": (3, 20), "ceiling": (-45, -20)}  # degrees, up is positive
     for camera in rig:

@@ -61,9 +61,7 @@ def test_schedules_fall_as_they_say() -> None:
     assert [exponential.rate(s) for s in (0, 50, 100)] == pytest.approx([1e-3, 1e-4, 1e-5])
 
 
-def test_training_on_the_source_learns(
-    tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet]
-) -> None:
+def test_training_on_the_source_learns(tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet]) -> None:
     training = make_training(tmp_path, pose_sets, method=None)
     losses = [training.step()["lifter_loss"].item() for _ in range(60)]
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])

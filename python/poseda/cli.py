@@ -16,10 +16,10 @@ from poseda.config import MethodName, Settings
 from poseda.data import PoseSet, load_pose_set
 from poseda.experiment import (
     Plan,
+    check_plan,
     collect_results,
     evaluate_lifter,
     lift,
-    load_data,
     load_plan,
     parse_camera_classes,
     save_plan,
@@ -45,7 +45,7 @@ def adapt(
     resume: Path | None = None,
     jobs: int = 0,
 ) -> None:
-    """Adapt a lifter to a new place: pre-train it (or load it), adapt it, evaluate before and after.
+    """Adapt a lifter to a new place: pre-train or load it, adapt it, evaluate before and after.
 
     Args:
         settings: what to train on what.
@@ -172,7 +172,7 @@ def _run(
                 f"out: {settings.out} holds a run already; --resume {settings.out} goes on with "
                 "it, or choose another --out"
             )
-    load_data(plan.settings)  # bad data ends the command before anything is written
+    check_plan(plan)
     save_plan(plan)
     console = Console(stderr=True)
     try:
@@ -187,11 +187,13 @@ def _run(
     rows = collect_results(plan)
     report = write_report(plan, rows)
     out = Console()
+    if not out.is_terminal:
+        out = Console(width=140)
     if rows:
         header, lines = table(rows)
         shown = Table(*header, title=f"{rows[0]['source']} to {rows[0]['target']}")
-        for line in lines:
-            shown.add_row(*line)
+        for cells in lines:
+            shown.add_row(*cells)
         out.print(shown)
         for line in gain(rows):
             out.print(line, soft_wrap=True, markup=False, highlight=False)
@@ -213,9 +215,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command; known errors become one line on stderr and exit status 2."""
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="poseda", args=arguments
-        )
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="poseda", args=arguments)
     except (ValueError, TypeError, OSError, Diverged) as error:
         print(f"poseda: error: {error}", file=sys.stderr)
         raise SystemExit(2) from error

@@ -22,7 +22,6 @@ from poseda.data import PoseSet, load_pose_set
 from poseda.data.sampler import Sampler
 from poseda.files import atomic_write
 from poseda.methods import make_method
-from poseda.methods.pairs import Method
 from poseda.metrics import Metrics, evaluate
 from poseda.networks.lifters import make_lifter
 from poseda.networks.weights import SKELETONS, NamedLifter, load_lifter, save_lifter
@@ -65,7 +64,12 @@ def load_plan(folder: Path) -> Plan:
     try:
         plan = TypeAdapter(Plan).validate_json(path.read_bytes())
     except ValidationError as error:
-        raise ValueError(f"{path}: is not the config of a run: {error}") from error
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(
+            f"{path}: is not the config of a run: {place}: {first['msg']} "
+            f"({error.error_count()} errors in all)"
+        ) from error
     return Plan(replace(plan.settings, out=folder), plan.methods, plan.seeds)
 
 
@@ -116,13 +120,33 @@ def load_data(settings: Settings) -> tuple[PoseSet, PoseSet]:
     source, target = _load_data(
         settings.source, settings.target, settings.joints, settings.camera_classes
     )
-    for poses in (source, target):
-        _ = poses.train
+    for path, poses in ((settings.source, source), (settings.target, target)):
+        try:
+            _ = poses.train
+        except ValueError as error:
+            raise ValueError(f"{path or 'synthetic'}: split: {error}") from error
     return source, target
 
 
+def check_plan(plan: Plan) -> None:
+    """Finds out what would stop a run later, before anything is written.
+
+    Raises:
+        FileNotFoundError, ValueError, TypeError: about data, device, weights, lifter or methods.
+    """
+    settings = plan.settings
+    pick_device(settings.device)
+    _, target = load_data(settings)
+    if settings.weights is not None:
+        _given_lifter(settings)
+    else:
+        make_lifter(settings.lifter, SKELETONS[settings.joints], settings.width)
+    if "oracle" in plan.methods and target.pose3d is None:
+        raise ValueError(f"methods: got oracle, but {settings.target} has no pose3d")
+
+
 def pick_device(name: str) -> torch.device:
-    """"auto" to a GPU where there is one.
+    """ "auto" to a GPU where there is one.
 
     Raises:
         ValueError: if there is no such device.
@@ -214,8 +238,7 @@ def lift(lifter: nn.Module, pose2d: Tensor) -> Tensor:
     try:
         with torch.inference_mode():
             parts = [
-                lifter(part.to(device)).to(pose2d.device)
-                for part in pose2d.split(EVALUATION_BATCH)
+                lifter(part.to(device)).to(pose2d.device) for part in pose2d.split(EVALUATION_BATCH)
             ]
     finally:
         lifter.train(training)
@@ -275,5 +298,3 @@ def collect_results(plan: Plan) -> list[dict[str, Any]]:
 def write_json(path: Path, value: Any) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1) + "\n")
-
-

@@ -61,9 +61,7 @@ def _run(plan: Plan, job: Job, watch: Watcher) -> None:
     method, seed = job
     folder = plan.folder(method or "pretrain", seed)
     name = f"seed {seed}, {method or 'pretrain'}"
-    run_training(
-        plan.settings, method, seed, folder, lambda *progress: watch(name, *progress)
-    )
+    run_training(plan.settings, method, seed, folder, lambda *progress: watch(name, *progress))
 
 
 def _run_in_processes(

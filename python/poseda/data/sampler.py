@@ -29,9 +29,7 @@ class Sampler:
 
     def __call__(self, size: int) -> Batch:
         poses = self.poses
-        rows = torch.randint(
-            len(poses), (size,), generator=self.random, device=poses.pose2d.device
-        )
+        rows = torch.randint(len(poses), (size,), generator=self.random, device=poses.pose2d.device)
         pose3d = None if poses.pose3d is None else poses.pose3d[rows]
         return Batch(rows, poses.pose2d[rows], poses.intrinsics[rows], pose3d)
 

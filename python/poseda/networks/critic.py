@@ -23,6 +23,10 @@ class Critic(nn.Module):
             lengths give the generator's bone-length network a gradient.
     """
 
+    rows: Tensor
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, skeleton: Skeleton, *, unit: bool) -> None:
         super().__init__()
         self.skeleton = skeleton

@@ -61,6 +61,9 @@ class Generator(nn.Module):
         rotation_network: True takes the rotation from the untrained third network.
     """
 
+    turnable: Tensor
+    spread: Tensor
+
     def __init__(
         self,
         skeleton: Skeleton,
@@ -95,8 +98,8 @@ class Generator(nn.Module):
 
     def forward(self, pose: Tensor, random: torch.Generator | None = None) -> Transformation:
         """Args:
-            pose: (B, J, 3) source poses, camera frame, metres.
-            random: where the noise comes from.
+        pose: (B, J, 3) source poses, camera frame, metres.
+        random: where the noise comes from.
         """
         rotation_limit = self.max_bone_angle * self.turnable
         pose = pose - pose[:, :1]

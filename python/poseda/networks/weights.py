@@ -35,7 +35,8 @@ def save_lifter(path: Path, lifter: NamedLifter) -> None:
         "joints": str(lifter.skeleton.num_joints),
     }
     state = lifter.module.state_dict()
-    content = save({key: value.detach().cpu().contiguous() for key, value in state.items()}, metadata)
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    content = save(tensors, metadata)
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 

@@ -146,9 +146,7 @@ class Training:
         self.optimizer.step()
         return loss.detach()
 
-    def _log(
-        self, scalars: dict[str, Tensor], rate: float, progress: Progress | None
-    ) -> None:
+    def _log(self, scalars: dict[str, Tensor], rate: float, progress: Progress | None) -> None:
         values = {name: float(value) for name, value in scalars.items()}
         if not all(math.isfinite(value) for value in values.values()):
             raise Diverged(

@@ -1,0 +1,306 @@
+"""The commands as a user runs them, on small data: results, resuming, and bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tyro", reason="the command line needs tyro")
+pytest.importorskip("pydantic", reason="run folders need pydantic")
+
+from poseda.cli import main
+from poseda.training.run_folder import RunFolder
+
+SMALL = (
+    *("--width", "16", "--pretrain.steps", "60", "--pretrain.batch", "32"),
+    *("--adapt.steps", "40", "--adapt.batch", "32", "--adapt.warmup", "10"),
+    *("--checkpoint-every", "20", "--device", "cpu"),
+)
+
+
+def run(command: str, *arguments: object) -> None:
+    main([command, *(str(argument) for argument in arguments)])
+
+
+def refused(capsys: pytest.CaptureFixture[str], command: str, *arguments: object) -> str:
+    """The last line that a refused command prints, after at most progress."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        run(command, *arguments)
+    assert stop.value.code == 2
+    errors = capsys.readouterr().err.strip()
+    assert errors.count("poseda: error: ") == 1 and "Traceback" not in errors
+    last = errors.splitlines()[-1]
+    assert last.startswith("poseda: error: ")
+    return last
+
+
+@pytest.fixture(scope="module")
+def data(domains: tuple[Path, Path]) -> tuple[str, ...]:
+    return ("--source", str(domains[0]), "--target", str(domains[1]))
+
+
+@pytest.fixture(scope="module")
+def adapted(data: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "adapted"
+    run("adapt", *data, *SMALL, "--out", out, "--jobs", 1)
+    return out
+
+
+def test_adapt_leaves_a_whole_run_folder(adapted: Path) -> None:
+    rows = json.loads((adapted / "results.json").read_text())
+    assert [row["method"] for row in rows] == ["source-only", "control", "poseda"]
+    required = {"method", "lifter", "seed", "source", "target", "mpjpe", "pa_mpjpe", "n_mpjpe"}
+    for row in rows:
+        assert required | {"pck", "auc", "per_camera"} <= set(row)
+        assert 0 < row["pa_mpjpe"] < row["mpjpe"] < 1000
+        assert set(row["per_camera"]) == {"ceiling", "chest", "knee"}
+    report = (adapted / "report.md").read_text()
+    assert "against control" in report and "last step" in report
+    for name in ("stages", "distributions", "predictions", "curves"):
+        assert f"figures/{name}.png" in report
+        assert (adapted / "figures" / f"{name}.png").stat().st_size > 10_000
+    training = adapted / "seed0" / "poseda"
+    records = RunFolder(training).records()
+    assert {"critic_gap", "bone_angle_deg", "bone_ratio", "rotation_deg"} <= set(records[-1])
+    assert records[-1]["step"] == 50
+    assert (training / "lifter.safetensors").is_file()
+    assert list((training / "tensorboard").glob("events.*"))
+    assert not list(adapted.rglob("*.tmp"))
+
+
+def test_same_command_gives_the_same_numbers(
+    adapted: Path, data: tuple[str, ...], tmp_path: Path
+) -> None:
+    run("adapt", *data, *SMALL, "--out", tmp_path / "again", "--jobs", 1, "--no-control")
+    rows = json.loads((tmp_path / "again" / "results.json").read_text())
+    expected = json.loads((adapted / "results.json").read_text())
+    assert rows == [row for row in expected if row["method"] != "control"]
+
+
+def test_a_finished_run_resumes_to_its_own_results(adapted: Path) -> None:
+    before = (adapted / "results.json").read_bytes()
+    weights = adapted / "seed0" / "poseda" / "lifter.safetensors"
+    written = weights.stat().st_mtime_ns
+    run("adapt", "--resume", adapted, "--jobs", 1)
+    assert (adapted / "results.json").read_bytes() == before
+    assert weights.stat().st_mtime_ns == written
+
+
+def test_compare_gives_mean_and_deviation_and_classes(
+    data: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "compare"
+    classes = ("low:0,1,2,3,4,5,6", "high:7,8,9,10,11,12,13")
+    run(
+        "compare",
+        *(*data, *SMALL, "--out", out, "--methods", "source-only", "gpa"),
+        *("--seeds", 0, 1, "--jobs", 1, "--camera-classes", *classes),
+    )
+    rows = json.loads((out / "results.json").read_text())
+    assert [(row["method"], row["seed"]) for row in rows] == [
+        ("source-only", 0),
+        ("source-only", 1),
+        ("gpa", 0),
+        ("gpa", 1),
+    ]
+    assert set(rows[0]["per_camera"]) == {"low", "high"}
+    assert "±" in (out / "report.md").read_text()
+    assert "results.json" in capsys.readouterr().out
+
+
+def test_own_weights_replace_pre_training(
+    adapted: Path, data: tuple[str, ...], tmp_path: Path
+) -> None:
+    weights = adapted / "seed0" / "pretrain" / "lifter.safetensors"
+    run("adapt", *data, *SMALL, "--out", tmp_path / "run", "--weights", weights, "--jobs", 1)
+    rows = json.loads((tmp_path / "run" / "results.json").read_text())
+    expected = json.loads((adapted / "results.json").read_text())
+    assert rows[0]["mpjpe"] == expected[0]["mpjpe"]
+    assert not (tmp_path / "run" / "seed0" / "pretrain" / "metrics.jsonl").exists()
+
+
+def test_evaluate_and_lift(
+    adapted: Path, domains: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = adapted / "seed0" / "poseda" / "lifter.safetensors"
+    run("evaluate", "--weights", weights, "--data", domains[1], "--json", tmp_path / "m.json")
+    rows = json.loads((adapted / "results.json").read_text())
+    assert json.loads((tmp_path / "m.json").read_text())["mpjpe"] == rows[-1]["mpjpe"]
+    assert "MPJPE" in capsys.readouterr().out
+    out = tmp_path / "new" / "lifted.npz"
+    run("lift", "--weights", weights, "--keypoints", domains[1], "--out", out)
+    with np.load(out) as lifted, np.load(domains[1]) as given:
+        assert lifted["pose3d"].shape == (len(given["pose2d"]), 16, 3)
+        assert not lifted["pose3d"][:, 0].any()
+        assert lifted["joint_names"][0] == "Hip"
+    assert out.with_suffix(".png").stat().st_size > 10_000
+
+
+def test_target_without_labels_is_adapted_to_and_not_evaluated(
+    domains: tuple[Path, Path], data: tuple[str, ...], tmp_path: Path
+) -> None:
+    with np.load(domains[1]) as given:
+        arrays = {key: given[key] for key in ("pose2d", "intrinsics", "image_size")}
+    target = tmp_path / "target.npz"
+    np.savez(target, **arrays)
+    out = tmp_path / "run"
+    run("adapt", *data[:2], "--target", target, *SMALL, "--out", out, "--jobs", 1, "--no-control")
+    assert json.loads((out / "results.json").read_text()) == []
+    assert "nothing could be evaluated" in (out / "report.md").read_text()
+    assert (out / "figures" / "predictions.png").is_file()
+
+
+# --- Ctrl-C
+
+
+def test_ctrl_c_leaves_a_run_that_resumes(
+    adapted: Path, data: tuple[str, ...], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "poseda", "adapt", *data, *SMALL, "--out", str(out)]
+    command += ["--pretrain.steps", "100000", "--jobs", "2", "--no-control"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    metrics = out / "seed0" / "pretrain" / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (metrics.exists() and metrics.stat().st_size):
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"stopped; go on with: poseda adapt --resume {out}" in errors
+    assert "Traceback" not in errors
+    state = RunFolder(metrics.parent).load_state()
+    assert state is not None and state["iteration"] > 0
+    assert not list(out.rglob("*.tmp"))
+
+
+# --- bad input
+
+
+def test_a_run_folder_is_not_overwritten(
+    adapted: Path, data: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refused(capsys, "adapt", *data, *SMALL, "--out", adapted)
+    assert "holds a run already; --resume" in message
+
+
+def test_resume_of_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "expected the config of a run" in refused(capsys, "adapt", "--resume", tmp_path)
+    (tmp_path / "config.json").write_text('{"settings": {"width": "wide"}}')
+    assert "is not the config of a run" in refused(capsys, "adapt", "--resume", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--source", "nowhere.npz"), "nowhere.npz"),
+        (("--lifter", "videopose"), "expected one of simple_baseline, videopose3d or package"),
+        (("--device", "cuda:77"), "device: got 'cuda:77', which is not available"),
+        (("--camera-classes", "chest"), "got 'chest', expected NAME:CAMERA"),
+        (("--weights", "nowhere.safetensors"), "nowhere.safetensors: no such file"),
+        (("--joints", "17", "--weights", "WEIGHTS"), "16 joints, expected 17"),
+    ],
+)
+def test_bad_arguments_end_in_one_line_and_write_nothing(
+    arguments: tuple[str, ...],
+    message: str,
+    adapted: Path,
+    data: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    weights = str(adapted / "seed0" / "poseda" / "lifter.safetensors")
+    given = [weights if argument == "WEIGHTS" else argument for argument in arguments]
+    line = refused(capsys, "adapt", *data, *SMALL, "--out", tmp_path / "run", "--jobs", 1, *given)
+    assert message in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_data_names_file_and_array(
+    domains: tuple[Path, Path],
+    data: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with np.load(domains[1]) as given:
+        arrays = dict(given)
+    target = tmp_path / "target.npz"
+
+    def message(**changes: object) -> str:
+        np.savez(target, **{k: v for k, v in (arrays | changes).items() if v is not None})
+        arguments = (*data[:2], "--target", target, *SMALL, "--out", tmp_path / "run")
+        line = refused(capsys, "adapt", *arguments)
+        assert str(target) in line
+        return line
+
+    assert "intrinsics" in message(intrinsics=None)
+    assert "pose3d" in message(pose3d=arrays["pose3d"] * 1000)
+    assert "pose2d" in message(pose2d=arrays["pose2d"] / 1000 - 1)
+    assert "split" in message(split=np.ones_like(arrays["split"]))
+    assert not (tmp_path / "run").exists()
+
+
+def test_source_without_labels(
+    domains: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(domains[0]) as given:
+        arrays = {key: value for key, value in given.items() if key != "pose3d"}
+    source = tmp_path / "source.npz"
+    np.savez(source, **arrays)
+    line = refused(capsys, "adapt", "--source", source, *SMALL, "--out", tmp_path / "run")
+    assert str(source) in line and "pose3d" in line
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_unwritable_folder(
+    data: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tmp_path.chmod(0o500)
+    line = refused(capsys, "adapt", *data, *SMALL, "--out", tmp_path / "run")
+    assert str(tmp_path) in line
+
+
+def test_out_is_a_file(
+    data: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").write_text("")
+    line = refused(capsys, "adapt", *data, *SMALL, "--out", tmp_path / "run")
+    assert str(tmp_path / "run") in line
+
+
+@contextmanager
+def full_disk(limit: int) -> Iterator[None]:
+    """Files cannot grow beyond `limit` bytes: the system refuses as it does on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_full_disk_leaves_no_half_written_file(
+    data: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    with full_disk(20_000):  # the config fits, a checkpoint does not
+        line = refused(capsys, "adapt", *data, *SMALL, "--out", out, "--jobs", 1)
+    assert "cannot write" in line and "state.pt" in line
+    assert not list(out.rglob("*.tmp"))
+    assert not (out / "seed0" / "pretrain" / "state.pt").exists()
+    run("adapt", "--resume", out, "--jobs", 1)
+    assert (out / "results.json").is_file()
