@@ -1,0 +1,133 @@
+"""Command line: ``python -m benchmarks ops|memory|compare|table|bytes``."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from benchmarks.memory import measure_memory
+from benchmarks.registry import CASES, SKELETONS, bytes_table
+from benchmarks.results import Row, compare, read_rows, table, write_json
+from benchmarks.runner import (
+    DTYPES,
+    PASSES,
+    QUICK,
+    CompileClock,
+    Settings,
+    Target,
+    large_copy_gb_per_s,
+    measure,
+)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    ops = commands.add_parser("ops", help="time the ops against plain torch and torch.compile")
+    ops.add_argument("--json", required=True, metavar="FILE", help="write the rows here")
+    ops.add_argument("--ops", nargs="+", choices=CASES, default=list(CASES))
+    ops.add_argument("--passes", nargs="+", choices=PASSES, default=list(PASSES))
+    ops.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    ops.add_argument("--dtype", choices=DTYPES, default="float32")
+    ops.add_argument("--joints", type=int, choices=SKELETONS, default=16)
+    ops.add_argument("--batch", nargs="+", type=_positive, default=[1024, 16384])
+    ops.add_argument("--threads", nargs="+", type=_positive, default=[1])
+    ops.add_argument("--seconds", type=float, help="time for the samples of a row")
+    ops.add_argument("--quick", action="store_true", help="a rough measurement, without compile")
+    ops.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    ops.add_argument(
+        "--compile-seconds",
+        type=float,
+        default=float("inf"),
+        help="once compiling took this long in all, later rows go without",
+    )
+
+    memory = commands.add_parser("memory", help="peak memory and bit identity on CUDA")
+    memory.add_argument("--json", required=True, metavar="FILE")
+    memory.add_argument("--ops", nargs="+", choices=CASES, default=list(CASES))
+    memory.add_argument("--batch", type=_positive, default=1 << 20)
+
+    both = commands.add_parser("compare", help="exit status 1 where a ratio fell by over 15 %%")
+    both.add_argument("old")
+    both.add_argument("new")
+
+    show = commands.add_parser("table", help="show the rows of a file")
+    show.add_argument("file")
+    show.add_argument("--markdown", action="store_true")
+
+    commands.add_parser("bytes", help="bytes and arithmetic per pose of every op")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"got {value}, expected at least 1")
+    return value
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    settings = QUICK if args.quick else Settings()
+    if args.seconds is not None:
+        settings = replace(settings, seconds=args.seconds)
+    return replace(
+        settings,
+        compiled=not (args.quick or args.no_compile),
+        compile_seconds=args.compile_seconds,
+    )
+
+
+def run_ops(args: argparse.Namespace) -> list[Row]:
+    """Measures, and writes the file anew after every row."""
+    settings, clock = _settings(args), CompileClock()
+    threads = args.threads if args.device == "cpu" else args.threads[:1]
+    large = {n: large_copy_gb_per_s(args.device, n, settings.seconds / 4) for n in threads}
+    rows: list[Row] = []
+    write_json(args.json, rows)
+    for op, which, batch, count in itertools.product(args.ops, args.passes, args.batch, threads):
+        target = Target(
+            CASES[op], which, args.device, DTYPES[args.dtype], args.joints, batch, count
+        )
+        row = measure(target, settings, clock)
+        rows.append(row | {"large_copy_gb_per_s": large[count]})
+        write_json(args.json, rows)
+        print(table(rows[-1:]).splitlines()[1], file=sys.stderr, flush=True)
+    return rows
+
+
+def _needs_cuda(args: argparse.Namespace) -> bool:
+    return args.command == "memory" or getattr(args, "device", "cpu") == "cuda"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(arguments)
+    if _needs_cuda(args) and not torch.cuda.is_available():
+        print("benchmarks: no CUDA device on this machine", file=sys.stderr)
+        return 2
+    if args.command == "ops":
+        print(table(run_ops(args)))
+    elif args.command == "memory":
+        rows: list[Row] = []
+        for op in args.ops:
+            rows += measure_memory(op, args.batch)
+            write_json(args.json, rows)
+        print(f"{len(rows)} rows written to {args.json}")
+    elif args.command == "compare":
+        report, fell = compare(read_rows(args.old), read_rows(args.new))
+        print(report)
+        return int(fell)
+    elif args.command == "table":
+        print(table(read_rows(args.file), args.markdown))
+    else:
+        print(bytes_table())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
