@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ Call = Callable[[int], object]
 PASSES = ("fwd", "fwd_bwd")
 #: At most so many calls, each on its own input set, make a CUDA graph.
 GRAPH_CALLS = 64
+#: A sample is disturbed when threads waited for a core for more than this share of it.
+DISTURBED = 0.03
 DTYPES = {str(d).removeprefix("torch."): d for d in (torch.float32, torch.float64, torch.bfloat16)}
 
 
@@ -97,7 +100,7 @@ class Contender:
         call: what is timed.
         calls: how many calls of the op one call of it holds.
         inner: how many calls make a sample.
-        samples: milliseconds per call, each with whether the system took a core away meanwhile.
+        samples: milliseconds per call, each with whether other work disturbed it.
     """
 
     call: Call
@@ -107,7 +110,7 @@ class Contender:
 
     @property
     def disturbed(self) -> float:
-        """The share of samples during which a core was taken away."""
+        """The share of disturbed samples."""
         return sum(flag for _, flag in self.samples) / max(len(self.samples), 1)
 
 
@@ -116,9 +119,13 @@ def _synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def _preemptions() -> int:
-    """How often the system took a core away from this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+def _waited_ms() -> float:
+    """How long threads of this process were ready to run but had no core so far; Linux only."""
+    total = 0
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            total += int(path.read_text().split()[1])
+    return total / 1e6
 
 
 def _elapsed(call: Call, inner: int, start: int, device: str) -> float:
@@ -184,11 +191,11 @@ def alternate(contenders: dict[str, Contender], settings: Settings, device: str)
     with _no_garbage_collection():
         for number in range(rounds):
             for contender in contenders.values():
-                before = _preemptions()
+                before = _waited_ms() if device == "cpu" else 0.0
                 start = number * contender.inner
                 ms = _elapsed(contender.call, contender.inner, start, device)
-                disturbed = device == "cpu" and _preemptions() > before
-                contender.samples.append((ms, disturbed))
+                waited = _waited_ms() - before if device == "cpu" else 0.0
+                contender.samples.append((ms, waited > DISTURBED * ms * contender.inner))
     return {name: _timing(c, settings.blocks) for name, c in contenders.items()}
 
 
@@ -319,7 +326,7 @@ def _disturbances(contenders: dict[str, Contender]) -> list[str]:
     if not shares:
         return []
     words = ", ".join(f"{share:.0%} of {name}" for name, share in shares.items())
-    return [f"samples during which other work took a core away: {words}"]
+    return [f"samples disturbed by other work: {words}"]
 
 
 def _measure(target: Target, settings: Settings, clock: CompileClock) -> Row:
