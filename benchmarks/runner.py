@@ -242,30 +242,45 @@ def make_sets(target: Target, maximum: int = 256) -> list[Inputs]:
     ]
 
 
+def _compile_options(target: Target) -> dict[str, dict | None]:
+    """The forms of torch.compile to measure, by name; the best one counts.
+
+    On the CPU the number of threads is part of the generated code, and with more than one
+    TorchInductor may open a parallel region inside a loop over the batch, which is far slower
+    than its code for one thread.
+    """
+    if target.device != "cpu":
+        return {"compiled": None}
+    forms: dict[str, dict | None] = {"compiled": {"cpp.threads": target.threads}}
+    if target.threads > 1:
+        forms["compiled_serial"] = {"cpp.threads": 1}
+    return forms
+
+
 def _compiled(
     target: Target, sets: Sequence[Inputs], settings: Settings, clock: CompileClock
-) -> tuple[Call | None, str, float]:
-    """The call through torch.compile, or None and the reason; and the seconds that it took."""
+) -> tuple[dict[str, Contender], str, float]:
+    """The calls through torch.compile, or none and the reason; and the seconds that it took."""
     if not settings.compiled:
-        return None, "torch.compile was not asked for", 0.0
+        return {}, "torch.compile was not asked for", 0.0
     if clock.spent >= settings.compile_seconds:
-        return None, f"the {settings.compile_seconds:g} s for compiling were spent", 0.0
+        return {}, f"the {settings.compile_seconds:g} s for compiling were spent", 0.0
     begun = time.perf_counter()
+    found: dict[str, Contender] = {}
+    reason = ""
     try:
         torch.compiler.reset()
-        options: dict | None = {"cpp.threads": target.threads}
-        if target.device != "cpu":
-            options = None
-        function = torch.compile(target.case.reference, dynamic=False, options=options)
-        call: Call | None = bind(function, target, sets)
-        call(0)  # type: ignore[misc]
+        for name, options in _compile_options(target).items():
+            function = torch.compile(target.case.reference, dynamic=False, options=options)
+            call = bind(function, target, sets)
+            call(0)
+            found[name] = Contender(call)
         _synchronize(target.device)
-        reason = ""
     except Exception as error:
-        call, reason = None, f"torch.compile failed: {_one_line(error)}"
+        found, reason = {}, f"torch.compile failed: {_one_line(error)}"
     seconds = time.perf_counter() - begun
     clock.spent += seconds
-    return call, reason, seconds
+    return found, reason, seconds
 
 
 def _one_line(error: BaseException) -> str:
@@ -341,10 +356,9 @@ def _measure(target: Target, settings: Settings, clock: CompileClock) -> Row:
     if eager is not None:
         contenders["eager"] = Contender(eager)
     compiled, reason, compile_seconds = _compiled(target, sets, settings, clock)
-    if compiled is None:
+    contenders |= compiled
+    if reason:
         notes.append(reason)
-    else:
-        contenders["compiled"] = Contender(compiled)
     contenders["copy"] = Contender(floor.call)
     if device == "cuda":
         notes.append(
@@ -356,6 +370,10 @@ def _measure(target: Target, settings: Settings, clock: CompileClock) -> Row:
     if device == "cpu":
         notes += _disturbances(contenders)
     copy_ms = timings.pop("copy").ms
+    serial = timings.get("compiled_serial")
+    if serial and serial.ms < timings["compiled"].ms:
+        notes.append(f"compiled: code for 1 thread; for {target.threads}, see compiled_threads_ms")
+        timings["compiled_threads"], timings["compiled"] = timings["compiled"], serial
     row: Row = {
         "op": case.op,
         "pass": target.which,
@@ -374,7 +392,7 @@ def _measure(target: Target, settings: Settings, clock: CompileClock) -> Row:
         "form": case.form,
         "samples": len(contenders["ours"].samples),
         "inner": contenders["ours"].inner,
-        "compile_s": compile_seconds if compiled is not None else None,
+        "compile_s": compile_seconds if compiled else None,
         "reliable": all(c.disturbed < 1 for c in contenders.values()),
         "load_average": os.getloadavg()[0],
         "kernel": has_kernel(case.op, device),
