@@ -31,6 +31,7 @@ __device__ inline void store_number(BFloat16& out, float x) {
 // No division per number: rows and columns advance by the block size, split once.
 template <class Visit>
 __device__ inline void for_each_number(int rows, int width, Visit visit) {
+  if (width == 0) return;
   const int row_step = blockDim.x / width, column_step = blockDim.x % width;
   int row = threadIdx.x / width, column = threadIdx.x % width;
 #pragma unroll 4

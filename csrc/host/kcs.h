@@ -100,8 +100,8 @@ Tensor part_kcs_op(const Tensor& pose, const std::vector<int64_t>& parents,
 template <class Backend>
 Tensor part_kcs_backward(const OptionalTensor& grad, const Tensor& pose,
                          const std::vector<int64_t>& parents,
-                         const std::vector<int64_t>& part_bones,
-                         const std::vector<int64_t>& sizes, bool unit, int64_t needs) {
+                         const std::vector<int64_t>& part_bones, const std::vector<int64_t>& sizes,
+                         bool unit, int64_t needs) {
   const Tree tree = make_tree(parents);
   return pair_products_backward<Backend>(grad, pose, tree, part_pairs(tree, part_bones, sizes),
                                          unit, needs);
