@@ -1,4 +1,4 @@
-"""What the README shows works: its code runs, and the commands and files that it names are there."""
+"""What the README shows works: its code runs, and what it names is there."""
 
 from __future__ import annotations
 
