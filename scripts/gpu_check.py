@@ -214,6 +214,12 @@ def find_commit() -> str | None:
     return found.stdout.strip()
 
 
+# An editable install of the project would be imported before PYTHONPATH is looked at.
+_SITE = """
+import sys
+sys.meta_path[:] = [f for f in sys.meta_path if type(f).__name__ != "ScikitBuildRedirectingFinder"]
+"""
+
 _VERSIONS = """
 import json, platform, torch
 print(json.dumps({
@@ -290,6 +296,7 @@ def _lay_out(folder: Path, site: Path) -> None:
     if len(modules) != 1:
         raise FileNotFoundError(f"expected one compiled module in {folder}, got {len(modules)}")
     shutil.copy2(modules[0], package)
+    (site / "sitecustomize.py").write_text(_SITE)
 
 
 _IMPORT = """
