@@ -29,6 +29,7 @@ test: $(READY)
 	$(PY) -m pytest
 
 bench: $(READY)
+	mkdir -p runs
 	$(PY) -m benchmarks ops --json runs/bench.json
 
 lint: $(READY)
