@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -128,6 +129,8 @@ def test_own_weights_replace_pre_training(
     rows = json.loads((tmp_path / "run" / "results.json").read_text())
     expected = json.loads((adapted / "results.json").read_text())
     assert rows[0]["mpjpe"] == expected[0]["mpjpe"]
+    assert rows[0]["pretrain_steps"] is None
+    assert f"weights from {weights}" in (tmp_path / "run" / "report.md").read_text()
     assert not (tmp_path / "run" / "seed0" / "pretrain" / "metrics.jsonl").exists()
 
 
@@ -165,18 +168,39 @@ def test_target_without_labels_is_adapted_to_and_not_evaluated(
 # --- Ctrl-C
 
 
-def test_ctrl_c_leaves_a_run_that_resumes(
-    adapted: Path, data: tuple[str, ...], tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
+def start_long_run(data: tuple[str, ...], out: Path) -> tuple[subprocess.Popen[str], Path]:
+    """A run with workers, once it trains, and the metrics that it writes."""
     command = [sys.executable, "-m", "poseda", "adapt", *data, *SMALL, "--out", str(out)]
     command += ["--pretrain.steps", "100000", "--jobs", "2", "--no-control"]
+    command += ["--checkpoint-every", "100000"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     metrics = out / "seed0" / "pretrain" / "metrics.jsonl"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (metrics.exists() and metrics.stat().st_size):
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
+    return process, metrics
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda pid: os.killpg(pid, signal.SIGINT),
+        lambda pid: os.kill(pid, signal.SIGINT),
+        lambda pid: os.kill(pid, signal.SIGTERM),
+    ],
+    ids=["ctrl-c", "interrupt", "terminate"],
+)
+def test_a_stopped_run_saves_and_says_how_to_resume(
+    data: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    send: Callable[[int], None],
+) -> None:
+    out = tmp_path / "run"
+    process, metrics = start_long_run(data, out)
+    others = refused(capsys, "adapt", "--resume", out, "--jobs", 1)
+    assert f"another process works in {out}" in others
+    send(process.pid)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"stopped; go on with: poseda adapt --resume {out}" in errors
@@ -184,6 +208,21 @@ def test_ctrl_c_leaves_a_run_that_resumes(
     state = RunFolder(metrics.parent).load_state()
     assert state is not None and state["iteration"] > 0
     assert not list(out.rglob("*.tmp"))
+
+
+def test_workers_end_with_the_run_that_started_them(data: tuple[str, ...], tmp_path: Path) -> None:
+    process, metrics = start_long_run(data, tmp_path / "run")
+    process.kill()
+    process.communicate(timeout=60)
+    state = RunFolder(metrics.parent)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not state.state_path.exists():
+        time.sleep(0.1)
+    loaded = state.load_state()
+    assert loaded is not None and 0 < loaded["iteration"] < 100_000
+    size = metrics.stat().st_size
+    time.sleep(2)
+    assert metrics.stat().st_size == size
 
 
 # --- bad input
@@ -194,6 +233,70 @@ def test_a_run_folder_is_not_overwritten(
 ) -> None:
     message = refused(capsys, "adapt", *data, *SMALL, "--out", adapted)
     assert "holds a run already; --resume" in message
+
+
+def test_only_an_empty_folder_becomes_a_run(
+    data: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "report.md").write_text("precious")
+    message = refused(capsys, "adapt", *data, *SMALL, "--out", tmp_path)
+    assert "holds other files, expected a new or an empty folder" in message
+    assert (tmp_path / "report.md").read_text() == "precious"
+
+
+def test_resume_takes_no_other_settings(adapted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, "adapt", "--resume", adapted, "--adapt.steps", 99)
+    assert "resume: got other settings too" in message
+
+
+def test_edited_config_does_not_relabel_what_was_trained(
+    adapted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_folder = tmp_path / "run"
+    shutil.copytree(adapted, run_folder)
+    config = json.loads((run_folder / "config.json").read_text())
+    config["settings"]["adapt"]["steps"] = 123_456
+    (run_folder / "config.json").write_text(json.dumps(config))
+    message = refused(capsys, "adapt", "--resume", run_folder, "--jobs", 1)
+    assert "started with other settings than config.json has now" in message
+    config["settings"]["stepz"] = 1
+    (run_folder / "config.json").write_text(json.dumps(config))
+    assert "stepz" in refused(capsys, "adapt", "--resume", run_folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--methods", "gpa", "gpa"), "methods: got ('gpa', 'gpa'), expected at least one, and"),
+        (("--seeds", "0", "0"), "seeds: got (0, 0)"),
+        (("--seeds", "-1"), "seeds: got (-1,), expected numbers from 0"),
+        (("--seeds",), "seeds: got ()"),
+        (("--methods",), "methods: got ()"),
+        (("--jobs", "-1"), "jobs: got -1, expected at least 0"),
+    ],
+)
+def test_bad_plans(
+    arguments: tuple[str, ...],
+    message: str,
+    data: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = refused(capsys, "compare", *data, *SMALL, "--out", tmp_path / "run", *arguments)
+    assert message in line
+
+
+def test_lift_does_not_replace_its_input(
+    adapted: Path, domains: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keypoints = tmp_path / "keypoints.npz"
+    shutil.copy(domains[1], keypoints)
+    weights = adapted / "seed0" / "poseda" / "lifter.safetensors"
+    line = refused(
+        capsys, "lift", "--weights", weights, "--keypoints", keypoints, "--out", keypoints
+    )
+    assert "is the file of the keypoints" in line
+    assert keypoints.read_bytes() == domains[1].read_bytes()
 
 
 def test_resume_of_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -211,6 +314,9 @@ def test_resume_of_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         (("--camera-classes", "chest"), "got 'chest', expected NAME:CAMERA"),
         (("--weights", "nowhere.safetensors"), "nowhere.safetensors: no such file"),
         (("--joints", "17", "--weights", "WEIGHTS"), "16 joints, expected 17"),
+        (("--lifter", "simple_baseline", "--weights", "WEIGHTS"), "weights of videopose3d"),
+        (("--device", "meta"), "device: got 'meta', expected auto, cpu, cuda or cuda:N"),
+        (("--camera-classes", "a:0", "a:1"), "camera_classes: got 'a' twice"),
     ],
 )
 def test_bad_arguments_end_in_one_line_and_write_nothing(

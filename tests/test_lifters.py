@@ -34,6 +34,30 @@ class BrokenLifter(OwnLifter):
         raise RuntimeError("no such layer")
 
 
+class FrozenLifter(OwnLifter):
+    def __init__(self, skeleton: Skeleton) -> None:
+        super().__init__(skeleton)
+        self.requires_grad_(False)
+
+
+class EvaluatedLifter(OwnLifter):
+    def forward(self, pose2d: Tensor) -> Tensor:
+        if self.training:
+            raise KeyError("only for evaluation")
+        return self.layer(pose2d)
+
+
+class NoSkeletonLifter(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class TiedLifter(OwnLifter):
+    def __init__(self, skeleton: Skeleton) -> None:
+        super().__init__(skeleton)
+        self.again = self.layer
+
+
 def not_a_lifter(skeleton: Skeleton) -> str:
     return "lifter"
 
@@ -64,8 +88,12 @@ def test_own_lifter_by_name() -> None:
     ("name", "error", "message"),
     [
         ("videopose", ValueError, "expected one of simple_baseline, videopose3d or package"),
-        ("no_such_package:Lifter", ValueError, "cannot be imported"),
-        (f"{__name__}:NoSuchLifter", ValueError, "cannot be imported"),
+        (":Lifter", ValueError, "expected one of simple_baseline"),
+        ("no_such_package:Lifter", ValueError, "lifter no_such_package:Lifter: cannot be made"),
+        (f"{__name__}:NoSuchLifter", ValueError, "has no attribute 'NoSuchLifter'"),
+        (f"{__name__}:FrozenLifter", ValueError, "got no trainable parameter"),
+        (f"{__name__}:EvaluatedLifter", ValueError, "only for evaluation"),
+        (f"{__name__}:NoSkeletonLifter", ValueError, "takes 1 positional argument"),
         (f"{__name__}:FlatLifter", ValueError, r"got \(2, 48\) .* expected \(2, 16, 3\)"),
         (f"{__name__}:BrokenLifter", ValueError, "no such layer"),
         (f"{__name__}:not_a_lifter", TypeError, "got str, expected a torch.nn.Module"),
@@ -108,6 +136,21 @@ def test_weights_survive_the_disk(tmp_path: Path) -> None:
     assert not loaded.module.training
     pose2d = torch.randn(5, 17, 2)
     assert torch.equal(loaded.module(pose2d), lifter.eval()(pose2d))
+
+
+def test_shared_weights_survive_the_disk(tmp_path: Path) -> None:
+    name = f"{__name__}:TiedLifter"
+    path = tmp_path / "lifter.safetensors"
+    save_lifter(path, NamedLifter(make_lifter(name, H36M_16), name, 1024, H36M_16))
+    assert load_lifter(path, own=name).name == name
+
+
+def test_weights_do_not_choose_what_code_runs(tmp_path: Path) -> None:
+    path = tmp_path / "lifter.safetensors"
+    metadata = {"lifter": "this:Antigravity", "width": "8", "joints": "16"}
+    save_file({"weight": torch.zeros(2)}, path, metadata)
+    with pytest.raises(ValueError, match=r"made by this:Antigravity.*--lifter this:Antigravity"):
+        load_lifter(path)
 
 
 def test_files_that_hold_no_lifter_are_refused(tmp_path: Path) -> None:

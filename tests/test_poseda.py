@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -200,10 +201,14 @@ def test_sampler_draws_all_rows_evenly(pose_sets: tuple[PoseSet, PoseSet]) -> No
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 0}, "steps: got 0, expected more than 0"),
-        ({"lr": -1.0}, "lr: got -1.0"),
-        ({"warmup": -1}, "warmup: got -1, expected 0 or more"),
-        ({"max_bone_scale": 1.0}, "max_bone_scale: got 1.0, expected at least 0 and below 1"),
+        ({"steps": 0}, "steps: got 0, expected a number, at least 1"),
+        ({"lr": -1.0}, "lr: got -1.0, expected a number, more than 0"),
+        ({"lr": math.inf}, "lr: got inf"),
+        ({"max_bone_angle": math.nan}, "max_bone_angle: got nan"),
+        ({"warmup": -1}, "warmup: got -1, expected a number, at least 0"),
+        ({"batch": 1}, "batch: got 1, expected a number, at least 2 and at most 1,048,576"),
+        ({"batch": 10**12}, "batch: got 1000000000000"),
+        ({"max_bone_scale": 1.0}, "max_bone_scale: got 1.0, expected a number, at least 0 and"),
     ],
 )
 def test_impossible_settings_are_refused(change: dict[str, float], message: str) -> None:

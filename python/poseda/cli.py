@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,17 +18,18 @@ from poseda.config import MethodName, Settings
 from poseda.data import PoseSet, load_pose_set
 from poseda.experiment import (
     Plan,
+    absolute_paths,
     check_plan,
     collect_results,
     evaluate_lifter,
     lift,
     load_plan,
     parse_camera_classes,
-    save_plan,
+    start_plan,
     write_json,
 )
 from poseda.figures import lifted, save_figure
-from poseda.files import atomic_write
+from poseda.files import atomic_write, locked_folder
 from poseda.methods import METHODS
 from poseda.networks.weights import load_lifter
 from poseda.report import COLUMNS, gain, table, write_report
@@ -36,9 +39,13 @@ from poseda.training.loop import Diverged, Interrupted
 FlatSettings = Annotated[Settings, tyro.conf.arg(name="")]
 Split = Literal["train", "test", "all"]
 
+ADAPT = Settings()
+COMPARE = Settings(out=Path("runs/compare"))
+PRETRAIN = Settings(out=Path("runs/pretrain"))
+
 
 def adapt(
-    settings: FlatSettings = Settings(),  # noqa: B008 - frozen
+    settings: FlatSettings = ADAPT,
     method: MethodName = "poseda",
     seed: int = 0,
     control: bool = True,
@@ -52,17 +59,18 @@ def adapt(
         method: how to adapt. source-only does not; control trains as long on the source alone.
         seed: of initial weights, sampling and noise.
         control: also train the control, without which a gain cannot be told from longer training.
-        resume: go on with the run in this folder, with its own settings.
+        resume: go on with the run in this folder, with its own settings; give no others.
         jobs: trainings at a time; 0 takes one per CPU core, or one on a GPU.
     """
     methods: list[MethodName] = ["source-only", method]
     if control:
         methods.insert(1, "control")
-    _run(settings, tuple(dict.fromkeys(methods)), (seed,), resume, jobs, "adapt")
+    unused = settings != Settings() or method != "poseda" or seed != 0 or not control
+    _run(Plan(settings, tuple(dict.fromkeys(methods)), (seed,)), resume, unused, jobs, "adapt")
 
 
 def compare(
-    settings: FlatSettings = Settings(out=Path("runs/compare")),  # noqa: B008 - frozen
+    settings: FlatSettings = COMPARE,
     methods: tuple[MethodName, ...] = METHODS,
     seeds: tuple[int, ...] = (0, 1, 2),
     resume: Path | None = None,
@@ -74,14 +82,15 @@ def compare(
         settings: what to train on what.
         methods: rows of the table. The oracle needs 3D of the target's train part.
         seeds: a training of each method for each seed; the table gives mean and deviation.
-        resume: go on with the run in this folder, with its own settings.
+        resume: go on with the run in this folder, with its own settings; give no others.
         jobs: trainings at a time; 0 takes one per CPU core, or one on a GPU.
     """
-    _run(settings, methods, seeds, resume, jobs, "compare")
+    unused = settings != COMPARE or methods != METHODS or seeds != (0, 1, 2)
+    _run(Plan(settings, methods, seeds), resume, unused, jobs, "compare")
 
 
 def pretrain(
-    settings: FlatSettings = Settings(out=Path("runs/pretrain")),  # noqa: B008 - frozen
+    settings: FlatSettings = PRETRAIN,
     seed: int = 0,
     resume: Path | None = None,
 ) -> None:
@@ -90,9 +99,10 @@ def pretrain(
     Args:
         settings: what to train on what.
         seed: of initial weights, sampling and dropout.
-        resume: go on with the run in this folder, with its own settings.
+        resume: go on with the run in this folder, with its own settings; give no others.
     """
-    _run(settings, ("source-only",), (seed,), resume, 1, "pretrain")
+    unused = settings != PRETRAIN or seed != 0
+    _run(Plan(settings, ("source-only",), (seed,)), resume, unused, 1, "pretrain")
 
 
 def evaluate(
@@ -101,6 +111,7 @@ def evaluate(
     split: Split = "test",
     camera_classes: tuple[str, ...] = (),
     json: Path | None = None,
+    lifter: str | None = None,
 ) -> None:
     """Measure a lifter on labelled poses.
 
@@ -110,17 +121,18 @@ def evaluate(
         split: the part to measure.
         camera_classes: names for groups of cameras, e.g. chest:0,1,2 ceiling:5,6.
         json: also write the numbers to this file.
+        lifter: package.module:Class, if the weights are of a lifter of your own.
     """
-    lifter = load_lifter(weights)
+    loaded = load_lifter(weights, lifter)
     poses = load_pose_set(
         data,
-        skeleton=lifter.skeleton,
+        skeleton=loaded.skeleton,
         camera_classes=parse_camera_classes(camera_classes),
         need_pose3d=True,
     )
-    metrics = evaluate_lifter(lifter.module, _part(poses, split))
+    metrics = evaluate_lifter(loaded.module, _part(poses, split))
     console = Console()
-    shown = Table("metric", "value", title=f"{lifter.name} on {poses.name}, {split}")
+    shown = Table("metric", "value", title=f"{loaded.name} on {poses.name}, {split}")
     for name, value in metrics.as_row().items():
         shown.add_row(COLUMNS.get(name, name), f"{value:,}" if name == "poses" else f"{value:.1f}")
     console.print(shown)
@@ -128,7 +140,9 @@ def evaluate(
         write_json(json, metrics.as_row())
 
 
-def lift_keypoints(weights: Path, keypoints: Path, out: Path, split: Split = "all") -> None:
+def lift_keypoints(
+    weights: Path, keypoints: Path, out: Path, split: Split = "all", lifter: str | None = None
+) -> None:
     """Lift 2D keypoints to 3D poses, and draw some.
 
     Args:
@@ -137,17 +151,20 @@ def lift_keypoints(weights: Path, keypoints: Path, out: Path, split: Split = "al
         out: .npz to write: pose3d (N, J, 3) root-relative metres in the camera frame, and joint
             names. The picture goes beside it, as .png.
         split: the part to lift.
+        lifter: package.module:Class, if the weights are of a lifter of your own.
     """
+    if out.exists() and out.samefile(keypoints):
+        raise ValueError(f"out: got {out}, which is the file of the keypoints")
     if out.suffix != ".npz":
         raise ValueError(f"out: got {out}, expected a name that ends in .npz")
-    lifter = load_lifter(weights)
-    poses = _part(load_pose_set(keypoints, skeleton=lifter.skeleton), split)
+    loaded = load_lifter(weights, lifter)
+    poses = _part(load_pose_set(keypoints, skeleton=loaded.skeleton), split)
     out.parent.mkdir(parents=True, exist_ok=True)
-    pose3d = lift(lifter.module, poses.pose2d)
+    pose3d = lift(loaded.module, poses.pose2d)
     with atomic_write(out) as temporary, temporary.open("wb") as file:
-        np.savez(file, pose3d=pose3d.numpy(), joint_names=np.array(lifter.skeleton.names))
+        np.savez(file, pose3d=pose3d.numpy(), joint_names=np.array(loaded.skeleton.names))
     picture = out.with_suffix(".png")
-    save_figure(lifted(poses.pose2d, pose3d, lifter.skeleton), picture)
+    save_figure(lifted(poses.pose2d, pose3d, loaded.skeleton), picture)
     print(f"{len(poses):,} poses: {out}, {picture}")
 
 
@@ -155,34 +172,26 @@ def _part(poses: PoseSet, split: Split) -> PoseSet:
     return poses if split == "all" else getattr(poses, split)
 
 
-def _run(
-    settings: Settings,
-    methods: tuple[MethodName, ...],
-    seeds: tuple[int, ...],
-    resume: Path | None,
-    jobs: int,
-    command: str,
-) -> None:
+def _run(plan: Plan, resume: Path | None, unused: bool, jobs: int, command: str) -> None:
     if resume is not None:
+        if unused:
+            raise ValueError("resume: got other settings too, expected none: a run keeps its own")
         plan = load_plan(resume)
     else:
-        plan = Plan(settings, methods, seeds)
-        if (settings.out / "config.json").exists():
-            raise ValueError(
-                f"out: {settings.out} holds a run already; --resume {settings.out} goes on with "
-                "it, or choose another --out"
-            )
+        plan = absolute_paths(plan)
     check_plan(plan)
-    save_plan(plan)
+    with locked_folder(plan.settings.out):
+        if resume is None:
+            start_plan(plan)
+        _carry_out(plan, jobs, f"poseda {command} --resume {shlex.quote(str(plan.settings.out))}")
+
+
+def _carry_out(plan: Plan, jobs: int, again: str) -> None:
     console = Console(stderr=True)
     try:
         run_plan(plan, jobs=jobs, console=console)
     except Interrupted:
-        console.print(
-            f"stopped; go on with: poseda {command} --resume {plan.settings.out}",
-            soft_wrap=True,
-            markup=False,
-        )
+        console.print(f"stopped; go on with: {again}", soft_wrap=True, markup=False)
         raise SystemExit(130) from None
     rows = collect_results(plan)
     report = write_report(plan, rows)
@@ -214,6 +223,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command; known errors become one line on stderr and exit status 2."""
+    sys.path.append(os.getcwd())  # where a lifter of the user's own may lie
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="poseda", args=arguments)
     except (ValueError, TypeError, OSError, Diverged) as error:
@@ -222,7 +232,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("poseda: stopped", file=sys.stderr)
         raise SystemExit(130) from None
-
-
-if __name__ == "__main__":
-    main()

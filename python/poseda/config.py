@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 MethodName = Literal["source-only", "control", "gpa", "lpa", "poseda", "oracle"]
 
 
-def _positive(settings: object, *names: str) -> None:
+#: no wider layer and no larger batch than this: beyond lies a slip of the keyboard
+MAX_WIDTH = 16_384
+MAX_BATCH = 1_048_576
+
+
+def _check(
+    settings: object, *names: str, low: float = 0, high: float = math.inf, open_low: bool = False
+) -> None:
+    """Refuses values outside [low, high], or (low, high]; NaN and infinity always."""
     for name in names:
         value = getattr(settings, name)
-        if not value > 0:
-            raise ValueError(f"{name}: got {value}, expected more than 0")
+        above = value > low if open_low else value >= low
+        if not (math.isfinite(value) and above and value <= high):
+            least = f"more than {low:g}" if open_low else f"at least {low:g}"
+            most = "" if math.isinf(high) else f" and at most {high:,}"
+            raise ValueError(f"{name}: got {value}, expected a number, {least}{most}")
 
 
 @dataclass(frozen=True)
 class PretrainSettings:
     """Supervised training on the source (Eq. 2)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     steps: int = 6000
     """Optimiser steps."""
@@ -30,12 +44,16 @@ class PretrainSettings:
     """Learning rate at the end; it falls exponentially."""
 
     def __post_init__(self) -> None:
-        _positive(self, "steps", "batch", "lr", "final_lr")
+        _check(self, "steps", low=1)
+        _check(self, "batch", low=2, high=MAX_BATCH)
+        _check(self, "lr", "final_lr", open_low=True)
 
 
 @dataclass(frozen=True)
 class AdaptSettings:
     """Fine-tuning on a 1:1 mix of source and augmented pairs (Algorithm 1)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     steps: int = 6000
     """Lifter steps. Control and oracle take as many."""
@@ -65,19 +83,18 @@ class AdaptSettings:
     drawing it uniformly."""
 
     def __post_init__(self) -> None:
-        _positive(self, "steps", "batch", "lr", "gan_lr", "generator_every")
-        for name in ("warmup", "max_bone_angle", "max_rotation"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: got {getattr(self, name)}, expected 0 or more")
-        if not 0 <= self.max_bone_scale < 1:
-            raise ValueError(
-                f"max_bone_scale: got {self.max_bone_scale}, expected at least 0 and below 1"
-            )
+        _check(self, "steps", "generator_every", low=1)
+        _check(self, "batch", low=2, high=MAX_BATCH)
+        _check(self, "lr", "gan_lr", open_low=True)
+        _check(self, "warmup", "max_bone_angle", "max_rotation")
+        _check(self, "max_bone_scale", high=0.99)
 
 
 @dataclass(frozen=True)
 class Settings:
     """Everything that decides a run's numbers, and where they go."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     source: Path | None = None
     """Canonical .npz with 3D labels. Without it, synthetic humans."""
@@ -91,11 +108,13 @@ class Settings:
     camera_classes: tuple[str, ...] = ()
     """Names for groups of the target's cameras in the results, e.g. chest:0,1,2 ceiling:5,6."""
     lifter: str = "videopose3d"
-    """simple_baseline, videopose3d, or your own as package.module:Class."""
+    """simple_baseline, videopose3d, or your own as package.module:Class: a class whose only
+    argument is the skeleton, and whose instances map (B, J, 2) to (B, J, 3)."""
     width: int = 1024
     """Units of each hidden layer of the two named lifters (published: 1024)."""
     weights: Path | None = None
-    """Start from these safetensors instead of pre-training; they bring lifter and width."""
+    """Start from these safetensors, of the same lifter, instead of pre-training. They bring their
+    width."""
     pretrain: PretrainSettings = field(default_factory=PretrainSettings)
     adapt: AdaptSettings = field(default_factory=AdaptSettings)
     device: str = "auto"
@@ -106,4 +125,7 @@ class Settings:
     """Steps between checkpoints."""
 
     def __post_init__(self) -> None:
-        _positive(self, "width", "checkpoint_every")
+        _check(self, "width", low=1, high=MAX_WIDTH)
+        _check(self, "checkpoint_every", low=1)
+        if self.camera_classes and self.target is None:
+            raise ValueError("camera_classes: got some, expected them only together with target")

@@ -11,7 +11,7 @@ import functools
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -24,7 +24,13 @@ from poseda.files import atomic_write
 from poseda.methods import make_method
 from poseda.metrics import Metrics, evaluate
 from poseda.networks.lifters import make_lifter
-from poseda.networks.weights import SKELETONS, NamedLifter, load_lifter, save_lifter
+from poseda.networks.weights import (
+    SKELETONS,
+    NamedLifter,
+    lifter_bytes,
+    load_lifter,
+    save_lifter,
+)
 from poseda.training.loop import Progress, Schedule, Training
 from poseda.training.run_folder import RunFolder
 
@@ -40,15 +46,49 @@ class Plan:
     methods: tuple[MethodName, ...]
     seeds: tuple[int, ...]
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        for name, values in (("methods", self.methods), ("seeds", self.seeds)):
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name}: got {values}, expected at least one, and each once")
+        if not all(0 <= seed < 2**63 for seed in self.seeds):
+            raise ValueError(f"seeds: got {self.seeds}, expected numbers from 0 to 2^63 - 1")
+
     def folder(self, method: str, seed: int) -> Path:
         return self.settings.out / f"seed{seed}" / method
 
 
-def save_plan(plan: Plan) -> None:
-    """Writes ``config.json``."""
-    plan.settings.out.mkdir(parents=True, exist_ok=True)
-    with atomic_write(plan.settings.out / "config.json") as path:
+def start_plan(plan: Plan) -> None:
+    """Writes ``config.json`` into an empty folder.
+
+    Raises:
+        ValueError: if the folder holds a run already, or other files.
+    """
+    out = plan.settings.out
+    if (out / "config.json").exists():
+        raise ValueError(
+            f"out: {out} holds a run already; --resume {out} goes on with it, or choose another "
+            "--out"
+        )
+    if any(not entry.name.startswith(".") for entry in out.iterdir()):
+        raise ValueError(f"out: {out} holds other files, expected a new or an empty folder")
+    with atomic_write(out / "config.json") as path:
         path.write_bytes(TypeAdapter(Plan).dump_json(plan, indent=2))
+
+
+def absolute_paths(plan: Plan) -> Plan:
+    """The plan with data paths that hold from any working directory."""
+    settings = plan.settings
+    return replace(
+        plan,
+        settings=replace(
+            settings,
+            source=settings.source and settings.source.absolute(),
+            target=settings.target and settings.target.absolute(),
+            weights=settings.weights and settings.weights.absolute(),
+        ),
+    )
 
 
 def load_plan(folder: Path) -> Plan:
@@ -75,9 +115,11 @@ def load_plan(folder: Path) -> Plan:
 
 def parse_camera_classes(entries: tuple[str, ...]) -> dict[str, tuple[int, ...]] | None:
     """``("chest:0,1", "knee:3")`` to ``{"chest": (0, 1), "knee": (3,)}``; None where empty."""
-    classes = {}
+    classes: dict[str, tuple[int, ...]] = {}
     for entry in entries:
         name, _, cameras = entry.partition(":")
+        if name in classes:
+            raise ValueError(f"camera_classes: got {name!r} twice, expected each name once")
         try:
             classes[name] = tuple(int(camera) for camera in cameras.split(","))
         except ValueError:
@@ -140,7 +182,11 @@ def check_plan(plan: Plan) -> None:
     if settings.weights is not None:
         _given_lifter(settings)
     else:
-        make_lifter(settings.lifter, SKELETONS[settings.joints], settings.width)
+        fresh = _fresh_lifter(settings)
+        try:
+            lifter_bytes(fresh)
+        except Exception as error:  # a user's own module may hold anything
+            raise ValueError(f"lifter {fresh.name}: cannot be saved: {error!r}") from error
     if "oracle" in plan.methods and target.pose3d is None:
         raise ValueError(f"methods: got oracle, but {settings.target} has no pose3d")
 
@@ -157,7 +203,10 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device: got {name!r}, which is not available: {error}") from error
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device: got {name!r}, which is not available: {reason}") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device: got {name!r}, expected auto, cpu, cuda or cuda:N")
     return device
 
 
@@ -174,6 +223,7 @@ def run_training(
         progress: called at each log point.
     """
     run = RunFolder(folder)
+    run.claim(_recipe(settings, method, seed))
     if run.weights_path.exists():
         return
     if method is None and settings.weights is not None:
@@ -205,9 +255,21 @@ def run_training(
     save_lifter(run.weights_path, lifter)
 
 
+def _recipe(settings: Settings, method: MethodName | None, seed: int) -> dict[str, Any]:
+    """All that decides the numbers of one training."""
+    recipe: dict[str, Any] = TypeAdapter(Settings).dump_python(settings, mode="json")
+    for name in ("out", "device", "checkpoint_every", "camera_classes"):
+        del recipe[name]
+    return {"method": method or "pretrain", "seed": seed, **recipe}
+
+
 def _initial_lifter(settings: Settings, method: MethodName | None, folder: Path) -> NamedLifter:
-    if method is not None:
-        return load_lifter(folder.parent / "pretrain" / "lifter.safetensors")
+    if method is None:
+        return _fresh_lifter(settings)
+    return load_lifter(folder.parent / "pretrain" / "lifter.safetensors", settings.lifter)
+
+
+def _fresh_lifter(settings: Settings) -> NamedLifter:
     skeleton = SKELETONS[settings.joints]
     module = make_lifter(settings.lifter, skeleton, settings.width)
     return NamedLifter(module, settings.lifter, settings.width, skeleton)
@@ -215,10 +277,14 @@ def _initial_lifter(settings: Settings, method: MethodName | None, folder: Path)
 
 def _given_lifter(settings: Settings) -> NamedLifter:
     assert settings.weights is not None
-    lifter = load_lifter(settings.weights)
+    lifter = load_lifter(settings.weights, settings.lifter)
     joints = lifter.skeleton.num_joints
     if joints != settings.joints:
         raise ValueError(f"{settings.weights}: {joints} joints, expected {settings.joints}")
+    if lifter.name != settings.lifter:
+        raise ValueError(
+            f"{settings.weights}: weights of {lifter.name}, expected {settings.lifter} (see lifter)"
+        )
     return lifter
 
 
@@ -261,7 +327,7 @@ def result_row(plan: Plan, method: MethodName, seed: int) -> dict[str, Any]:
     settings = plan.settings
     source, target = load_data(settings)
     cell = plan.folder("pretrain" if method == "source-only" else method, seed)
-    lifter = load_lifter(cell / "lifter.safetensors")
+    lifter = load_lifter(cell / "lifter.safetensors", settings.lifter)
     metrics = evaluate_lifter(lifter.module, target.test)
     row = metrics.as_row()
     own = evaluate_lifter(lifter.module, source.test) if bool((source.split == 1).any()) else None
@@ -276,8 +342,9 @@ def result_row(plan: Plan, method: MethodName, seed: int) -> dict[str, Any]:
         "per_camera": metrics.per_camera,
         "source_mpjpe": None if own is None else own.mpjpe,
         "joints": settings.joints,
-        "pretrain_steps": settings.pretrain.steps,
-        "pretrain_batch": settings.pretrain.batch,
+        "weights": None if settings.weights is None else str(settings.weights),
+        "pretrain_steps": None if settings.weights else settings.pretrain.steps,
+        "pretrain_batch": None if settings.weights else settings.pretrain.batch,
         "adapt_steps": 0 if method == "source-only" else settings.adapt.steps,
         "adapt_batch": settings.adapt.batch,
         "checkpoint": "last",

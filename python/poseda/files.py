@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -48,6 +49,28 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             temporary.unlink()
     _sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Make a folder, and keep other processes that ask for it out while the block runs.
+
+    Raises:
+        OSError: if it cannot be made or written, or if another process works in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    except FileExistsError:
+        raise OSError(f"out: {folder} is a file, expected a folder") from None
+    except OSError as error:
+        raise OSError(f"out: cannot write {folder}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise OSError(f"out: another process works in {folder}") from None
+        yield
 
 
 def _sync_folder(folder: Path) -> None:

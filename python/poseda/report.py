@@ -19,7 +19,7 @@ from poseda.files import atomic_write
 from poseda.methods import make_method
 from poseda.methods.poseda import PoseDA
 from poseda.metrics import mpjpe
-from poseda.networks.weights import load_lifter
+from poseda.networks.weights import NamedLifter, load_lifter
 from poseda.training.run_folder import RunFolder
 from poseda_ext import augment
 
@@ -40,6 +40,7 @@ COLUMNS = {
 }
 SAMPLES = 4
 CLOUD = 20_000
+MIN_KEPT = 0.5  #: below this share of pairs in sight the report warns
 
 
 def table(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
@@ -77,19 +78,29 @@ def protocol(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
     source, target = load_data(settings)
     poses = f"{rows[0]['poses']:,} test poses" if rows else "no labelled test poses"
     adapt, pretrain = settings.adapt, settings.pretrain
-    lifter = load_lifter(plan.folder("pretrain", plan.seeds[0]) / "lifter.safetensors")
+    lifter = _lifter(plan, "pretrain", plan.seeds[0])
+    start = (
+        f"weights from {settings.weights}"
+        if settings.weights
+        else f"pre-training {pretrain.steps:,} steps of {pretrain.batch} at {pretrain.lr:g} "
+        f"falling to {pretrain.final_lr:g}"
+    )
     seeds = ", ".join(str(seed) for seed in plan.seeds)
     return (
         f"{source.name} to {target.name}, {poses}; {settings.joints} joints, root-relative, root "
         f"included in the mean; 2D as in the files, no flip; {lifter.name}, width "
-        f"{lifter.width}, {settings.precision}; pre-training {pretrain.steps:,} steps of "
-        f"{pretrain.batch} at {pretrain.lr:g} falling to {pretrain.final_lr:g}, then "
+        f"{lifter.width}, {settings.precision}; {start}, then "
         f"{adapt.steps:,} steps of {adapt.batch} + {adapt.batch} at {adapt.lr:g} falling to 0; "
         f"last step, never the best; seeds {seeds}, ± is their standard deviation. Control: "
         "as many more steps on source alone. Oracle: fine-tuned with the 3D of the target's train "
         "part. MPJPE (also by camera class, and on the source's test part), PA-MPJPE and N-MPJPE "
         "in mm, PCK at 150 mm and AUC in per cent."
     )
+
+
+def _lifter(plan: Plan, training: str, seed: int) -> NamedLifter:
+    path = plan.folder(training, seed) / "lifter.safetensors"
+    return load_lifter(path, plan.settings.lifter)
 
 
 def gain(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -131,21 +142,30 @@ def write_report(plan: Plan, rows: Sequence[dict[str, Any]]) -> Path:
 
 
 def _augmentation_notes(plan: Plan) -> list[str]:
-    """The last logged state of generator and critic, per method and seed."""
+    """The last logged state of each augmentation, per method and seed."""
     lines = []
     for method in plan.methods:
+        if method not in ("gpa", "lpa", "poseda"):
+            continue
         for seed in plan.seeds:
-            if method not in ("lpa", "poseda"):
-                continue
             for last in RunFolder(plan.folder(method, seed)).records()[-1:]:
-                lines.append(
-                    f"- {TITLES[method]}, seed {seed}: mean bone angle "
-                    f"{last['bone_angle_deg']:.1f} degrees, mean bone ratio "
-                    f"{last['bone_ratio']:.3f}, mean rotation {last['rotation_deg']:.1f} degrees, "
-                    f"critic gap {last['critic_gap']:.4f}, pairs kept "
-                    f"{last.get('kept', math.nan):.2f}"
-                )
+                lines.append(f"- {TITLES[method]}, seed {seed}: {_describe(last)}")
     return [*lines, ""] if lines else []
+
+
+def _describe(record: dict[str, float]) -> str:
+    kept = record.get("kept", math.nan)
+    parts = [f"{100 * kept:.0f} % of the augmented pairs in sight"]
+    if kept < MIN_KEPT:
+        parts.append("**the others were replaced by source pairs: check the target's cameras**")
+    if "critic_gap" in record:
+        parts += [
+            f"mean bone angle {record['bone_angle_deg']:.1f} degrees",
+            f"mean bone ratio {record['bone_ratio']:.3f}",
+            f"mean rotation {record['rotation_deg']:.1f} degrees",
+            f"critic gap {record['critic_gap']:.4f}",
+        ]
+    return ", ".join(parts)
 
 
 def draw_figures(plan: Plan) -> list[tuple[Path, str]]:
@@ -181,11 +201,9 @@ def draw_figures(plan: Plan) -> list[tuple[Path, str]]:
             f"The lifter before and after adaptation by {TITLES[best]} on target test poses, at "
             "equal distances in the order of the error before (PoseDA, Fig. 4).",
         )
-        keep(
-            figures.training_curves(RunFolder(plan.folder(best, seed)).records()),
-            "curves",
-            f"Training by {TITLES[best]}.",
-        )
+        records = RunFolder(plan.folder(best, seed)).records()
+        if records:
+            keep(figures.training_curves(records), "curves", f"Training by {TITLES[best]}.")
     return drawn
 
 
@@ -240,8 +258,7 @@ def _distributions(source: PoseSet, target: PoseSet) -> figures.Figure:
 def _predictions(plan: Plan, target: PoseSet, method: str, seed: int) -> figures.Figure:
     poses = target.test if bool((target.split == 1).any()) else target.train
     before, after = (
-        lift(load_lifter(plan.folder(name, seed) / "lifter.safetensors").module, poses.pose2d)
-        for name in ("pretrain", method)
+        lift(_lifter(plan, name, seed).module, poses.pose2d) for name in ("pretrain", method)
     )
     if poses.pose3d is None:
         rows = torch.linspace(0, len(poses) - 1, SAMPLES).long()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -39,7 +41,8 @@ def run_plan(plan: Plan, *, jobs: int = 0, console: Console | None = None) -> No
     Raises:
         Interrupted: after Ctrl-C, once every training has saved its state.
     """
-    torch.tensor(0)  # a broken torch fails here, not in every worker
+    if jobs < 0:
+        raise ValueError(f"jobs: got {jobs}, expected at least 0")
     device = pick_device(plan.settings.device)
     waiting: dict[int, list[MethodName]] = {
         seed: [method for method in plan.methods if method != "source-only"] for seed in plan.seeds
@@ -48,7 +51,7 @@ def run_plan(plan: Plan, *, jobs: int = 0, console: Console | None = None) -> No
     cores = os.cpu_count() or 1
     jobs = jobs or (cores if device.type == "cpu" else 1)
     jobs = max(1, min(jobs, trainings))
-    with Display(console or Console(stderr=True)) as display:
+    with _terminable(), Display(console or Console(stderr=True)) as display:
         if jobs == 1:
             for seed, methods in waiting.items():
                 for method in (None, *methods):
@@ -88,10 +91,14 @@ def _run_in_processes(
                 if method is None:
                     for then in waiting[seed]:
                         running[pool.submit(_run_in_worker, plan, (then, seed))] = (then, seed)
-    except KeyboardInterrupt:
-        raise Interrupted from None
+    except BaseException as error:
+        for worker in multiprocessing.active_children():
+            worker.terminate()  # one that trains saves its state first
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted from None
+        raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)  # workers save their state first
+        pool.shutdown(wait=True, cancel_futures=True)
         queue.put(None)
         listener.join()
 
@@ -103,6 +110,32 @@ def _start_worker(queue: Any, threads: int) -> None:
     global _queue
     _queue = queue
     torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
+    threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _follow_parent(parent: int) -> None:
+    """Stops this worker, its state saved, when the parent is gone."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """A request to terminate counts as Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run_in_worker(plan: Plan, job: Job) -> None:

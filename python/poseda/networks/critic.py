@@ -52,7 +52,7 @@ class Critic(nn.Module):
         """Takes the mean and spread of the features from source poses (N, J, 3)."""
         features = part_kcs(poses, self.skeleton, unit=self.unit)
         self.mean.copy_(features.mean(0))
-        self.scale.copy_(1 / features.std(0).clamp(min=MIN_SPREAD))
+        self.scale.copy_(1 / features.std(0, correction=0).clamp(min=MIN_SPREAD))
 
     def features(self, pose: Tensor) -> Tensor:
         """(B, J, 3) poses in metres to (B, F) standardised features."""

@@ -3,6 +3,7 @@ metres can be one. Two published ones stand here; `make_lifter` also finds a use
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Callable
 
@@ -89,7 +90,7 @@ LIFTERS: dict[str, Callable[[Skeleton, int], nn.Module]] = {
 
 
 def make_lifter(name: str, skeleton: Skeleton, width: int = 1024) -> nn.Module:
-    """A lifter by name, checked to map (B, J, 2) to (B, J, 3).
+    """A lifter by name. A user's own is checked to map (B, J, 2) to (B, J, 3).
 
     Args:
         name: "simple_baseline", "videopose3d", or a user's own as ``package.module:Class``, which
@@ -101,7 +102,12 @@ def make_lifter(name: str, skeleton: Skeleton, width: int = 1024) -> nn.Module:
         ValueError: if there is no such lifter, or what it returns has the wrong shape.
         TypeError: if what was named does not make an ``nn.Module``.
     """
-    lifter = LIFTERS[name](skeleton, width) if name in LIFTERS else _import(name)(skeleton)
+    if name in LIFTERS:
+        return LIFTERS[name](skeleton, width)
+    try:
+        lifter = _import(name)(skeleton)
+    except Exception as error:  # whatever a user's own module and class may raise
+        raise ValueError(f"lifter {name}: cannot be made: {error!r}") from error
     if not isinstance(lifter, nn.Module):
         raise TypeError(f"lifter {name}: got {type(lifter).__name__}, expected a torch.nn.Module")
     _check(lifter, name, skeleton)
@@ -110,29 +116,27 @@ def make_lifter(name: str, skeleton: Skeleton, width: int = 1024) -> nn.Module:
 
 def _import(name: str) -> Callable[[Skeleton], object]:
     module, colon, attribute = name.partition(":")
-    if not colon:
-        raise ValueError(
-            f"lifter: got {name!r}, expected one of {', '.join(LIFTERS)} or package.module:Class"
-        )
-    try:
-        found: Callable[[Skeleton], object] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"lifter {name}: cannot be imported: {error}") from error
+    if not (module and colon and attribute):
+        raise ValueError(f"expected one of {', '.join(LIFTERS)} or package.module:Class")
+    found: Callable[[Skeleton], object] = getattr(importlib.import_module(module), attribute)
     return found
 
 
 def _check(lifter: nn.Module, name: str, skeleton: Skeleton) -> None:
-    training = lifter.training
+    """Tries a copy in training and in evaluation, without touching any random state."""
     joints = skeleton.num_joints
-    try:
-        with torch.no_grad():
-            result = lifter.eval()(torch.zeros(2, joints, 2))
-    except Exception as error:
-        raise ValueError(
-            f"lifter {name}: fails on input of shape (2, {joints}, 2): {error}"
-        ) from error
-    finally:
-        lifter.train(training)
+    if not any(parameter.requires_grad for parameter in lifter.parameters()):
+        raise ValueError(f"lifter {name}: got no trainable parameter, expected at least one")
+    with torch.random.fork_rng(devices=[]):
+        try:
+            trial = copy.deepcopy(lifter)
+            trial.train()(torch.rand(2, joints, 2)).sum().backward()
+            with torch.no_grad():
+                result = trial.eval()(torch.zeros(2, joints, 2))
+        except Exception as error:
+            raise ValueError(
+                f"lifter {name}: fails on input of shape (2, {joints}, 2): {error!r}"
+            ) from error
     shape = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
     if shape != (2, joints, 3):
         raise ValueError(

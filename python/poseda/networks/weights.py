@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import nn
 
 from poseda.files import atomic_write
-from poseda.networks.lifters import make_lifter
+from poseda.networks.lifters import LIFTERS, make_lifter
 from poseda_ext import H36M_16, H36M_17, Skeleton
 
 SKELETONS = {16: H36M_16, 17: H36M_17}
@@ -29,20 +29,30 @@ class NamedLifter:
 
 def save_lifter(path: Path, lifter: NamedLifter) -> None:
     """Writes the weights, and name, width and joints as metadata."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(lifter_bytes(lifter))
+
+
+def lifter_bytes(lifter: NamedLifter) -> bytes:
+    """What `save_lifter` writes."""
     metadata = {
         "lifter": lifter.name,
         "width": str(lifter.width),
         "joints": str(lifter.skeleton.num_joints),
     }
     state = lifter.module.state_dict()
-    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-    content = save(tensors, metadata)
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content)
+    # clones, since safetensors refuses weights that share memory
+    tensors = {key: value.detach().cpu().clone() for key, value in state.items()}
+    return save(tensors, metadata)
 
 
-def load_lifter(path: Path) -> NamedLifter:
+def load_lifter(path: Path, own: str | None = None) -> NamedLifter:
     """The lifter, on the CPU in evaluation mode.
+
+    Args:
+        path: the safetensors.
+        own: the user's own lifter that the weights may be of. A file alone never decides which
+            module is imported.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -63,6 +73,8 @@ def load_lifter(path: Path) -> NamedLifter:
         raise ValueError(
             f"{path}: metadata {metadata}, expected lifter, width and joints (16 or 17)"
         ) from error
+    if name not in LIFTERS and name != own:
+        raise ValueError(f"{path}: made by {name}; say --lifter {name} if it may be imported")
     lifter = make_lifter(name, skeleton, width)
     try:
         lifter.load_state_dict(tensors)

@@ -99,7 +99,10 @@ class Training:
         """
         state = self.folder.load_state()
         if state is not None:
-            self.load_state_dict(state)
+            try:
+                self.load_state_dict(state)
+            except (KeyError, TypeError, ValueError, RuntimeError) as error:
+                raise self.folder.broken_state(error) from error
         if self.iteration >= self.total:
             return
         self.folder.truncate_metrics(self.iteration)

@@ -1,6 +1,7 @@
 """A run folder: what a training writes, and what it resumes from.
 
 ========================== ==================================================================
+``settings.json``          what decides the numbers of this training
 ``metrics.jsonl``          a JSON object per log point
 ``tensorboard/``           the same as TensorBoard events
 ``state.pt``               the last checkpoint (tensors and plain values only)
@@ -13,7 +14,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +71,31 @@ class RunFolder:
         if not self.metrics_path.exists():
             return []
         records = []
-        for line in self.metrics_path.read_text().splitlines():
+        for line in self.metrics_path.read_text(errors="replace").splitlines():
             try:
-                records.append(json.loads(line))
+                record = json.loads(line)
             except json.JSONDecodeError:
                 continue
+            if isinstance(record, dict) and "step" in record:
+                records.append(record)
         return records
+
+    def claim(self, settings: dict[str, Any]) -> None:
+        """Writes down what decides the numbers of this training, or compares with what stands.
+
+        Raises:
+            ValueError: if the folder holds a training with other settings.
+        """
+        path = self.path / "settings.json"
+        text = json.dumps(settings, indent=2) + "\n"
+        if not path.exists():
+            with atomic_write(path) as temporary:
+                temporary.write_text(text)
+        elif path.read_text(errors="replace") != text:
+            raise ValueError(
+                f"{path}: this training was started with other settings than config.json has now; "
+                "restore config.json, or choose another --out"
+            )
 
     def truncate_metrics(self, iteration: int) -> None:
         """Drops what was logged after a checkpoint, before training goes on from it."""
@@ -103,12 +122,21 @@ class RunFolder:
             state: dict[str, Any] = torch.load(
                 self.state_path, map_location="cpu", weights_only=True
             )
-        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
-            raise ValueError(
-                f"{self.state_path}: is not a checkpoint of this program ({error}); remove it to "
-                "start this training anew"
-            ) from error
+            if not isinstance(state, dict):
+                raise TypeError(f"got a {type(state).__name__}")
+        except OSError:
+            raise
+        except Exception as error:  # a damaged file can fail in any part of the reader
+            raise self.broken_state(error) from error
         return state
+
+    def broken_state(self, error: Exception) -> ValueError:
+        """What to say of a checkpoint that cannot be used."""
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return ValueError(
+            f"{self.state_path}: is not a checkpoint of this training ({reason}); remove it to "
+            "start this training anew"
+        )
 
     def close(self) -> None:
         if self._events is not None:
