@@ -167,6 +167,21 @@ def test_interrupt_saves_and_a_later_run_goes_on(
     assert resumed.iteration == resumed.total
 
 
+def test_interrupt_while_logging_saves_too(
+    tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet]
+) -> None:
+    training = make_training(tmp_path, pose_sets, checkpoint_every=10)
+
+    def interrupt(iteration: int, total: int, scalars: dict[str, float]) -> None:
+        if iteration == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        training.run(interrupt)
+    state = training.folder.load_state()
+    assert state is not None and state["iteration"] == training.iteration == 11
+
+
 def test_divergence_is_said_and_not_saved(
     tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet]
 ) -> None:

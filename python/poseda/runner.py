@@ -139,7 +139,13 @@ def _terminable() -> Iterator[None]:
 
 
 def _run_in_worker(plan: Plan, job: Job) -> None:
-    _run(plan, job, lambda *progress: _queue.put(progress))
+    parent = os.getppid()
+    try:
+        _run(plan, job, lambda *progress: _queue.put(progress))
+    except Interrupted:
+        if os.getppid() != parent:
+            os._exit(130)  # nobody is left to hear of it
+        raise
 
 
 def _listen(queue: Any, watch: Watcher) -> None:

@@ -113,13 +113,14 @@ class Training:
                 scalars = self.step()
                 self.iteration += 1
                 finished = self.iteration == self.total
-                save = self.iteration % self.checkpoint_every == 0 or finished or stop.is_set()
+                stopping = stop.is_set()  # asked once: a stop during what follows waits its turn
+                save = self.iteration % self.checkpoint_every == 0 or finished or stopping
                 if save or self.iteration % LOG_EVERY == 0:
                     done = self.iteration - started_at
                     self._log(scalars, done / (time.perf_counter() - started), progress)
                 if save:
                     self.folder.save_state(self.state_dict())
-                if stop.is_set() and not finished:
+                if stopping and not finished:
                     raise Interrupted
 
     def step(self) -> dict[str, Tensor]:
