@@ -1,4 +1,8 @@
-"""Fused, differentiable pose operations; importable without the rest of PoseDA."""
+"""Fused, differentiable pose operations; importable without the rest of PoseDA.
+
+Forward-mode differentiation and the transforms of `torch.func` are refused by the fused ops;
+the functions of `poseda_ext.reference` support them.
+"""
 
 from poseda_ext import reference
 from poseda_ext._build import build_info

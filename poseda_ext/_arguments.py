@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from poseda_ext.skeleton import MAX_JOINTS, Skeleton
 
@@ -50,9 +52,28 @@ def _check_tensor(name: str, value: Any, device: torch.device | None) -> None:
         raise TypeError(f"{name}: got {type(value).__name__}, expected a tensor")
     if value.dtype not in _DTYPES:
         raise TypeError(f"{name}: got dtype {value.dtype}, expected a floating-point dtype")
+    if value.layout is not torch.strided:
+        raise TypeError(f"{name}: got layout {value.layout}, expected a dense tensor")
     if value.device != device:
         raise ValueError(
             f"{name}: got device {value.device}, expected {device} as the first tensor"
+        )
+
+
+def _refuse_transforms(op: str, names_and_values: Iterable[tuple[str, Tensor | None]]) -> None:
+    """Called within a transform of torch.func or a level of forward-mode differentiation."""
+    for name, value in names_and_values:
+        if value is None:
+            continue
+        if torch._C._functorch.is_functorch_wrapped_tensor(value):
+            found = "a tensor of a torch.func transform"
+        elif forward_ad.unpack_dual(value).tangent is not None:
+            found = "a dual tensor of forward-mode differentiation"
+        else:
+            continue
+        raise NotImplementedError(
+            f"{op}: got {name} as {found}, expected a plain tensor; use poseda_ext.reference.{op}, "
+            "which supports this"
         )
 
 
@@ -71,10 +92,11 @@ def _broadcast(name: str, value: Tensor, shape: tuple[int, ...], tail: int) -> T
     )
 
 
-def prepare(trailing: int, *arguments: tuple[str, Any, tuple[int, ...]]) -> list[Any]:
+def prepare(op: str, trailing: int, *arguments: tuple[str, Any, tuple[int, ...]]) -> list[Any]:
     """Checks tensors, promotes them to one dtype and broadcasts them to the first one's batch.
 
     Args:
+        op: the public function, for messages.
         trailing: how many dimensions of the first tensor are not leading ones.
         *arguments: name, tensor or None, and the expected trailing shape. The first is not None.
 
@@ -84,6 +106,8 @@ def prepare(trailing: int, *arguments: tuple[str, Any, tuple[int, ...]]) -> list
     Raises:
         TypeError: if one is not a floating-point tensor.
         ValueError: if devices differ or a shape does not fit.
+        NotImplementedError: if a tensor is one of torch.func or of forward-mode differentiation,
+            whose derivatives the ops would lose.
     """
     name, first, tail = arguments[0]
     _check_tensor(name, first, getattr(first, "device", None))
@@ -101,4 +125,7 @@ def prepare(trailing: int, *arguments: tuple[str, Any, tuple[int, ...]]) -> list
                 dtype = torch.promote_types(dtype, value.dtype)
                 same = False
         results.append(value)
+    # Two looks of some 50 ns together; private, as torch has no public ones.
+    if forward_ad._current_level >= 0 or torch._C._functorch.maybe_current_level() is not None:
+        _refuse_transforms(op, ((name, value) for name, value, _ in arguments))
     return results if same else [t if t is None else t.to(dtype) for t in results]

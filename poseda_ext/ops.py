@@ -105,6 +105,9 @@ def augment(
     float32. Gradients flow to every argument, and second derivatives are right. For degenerate
     geometry see `poseda_ext.reference`.
 
+    NaN and infinite inputs are not repaired: every output that depends on one is NaN (or infinite),
+    never a plausible number; other poses of the batch are untouched.
+
     Args:
         pose: (..., J, 3) metres, any origin: the result is relative to joint 0.
         bone_rotation: (..., J-1, 3) axis-angle, radians: turns each bone vector; the bones after it
@@ -137,6 +140,7 @@ def augment(
         raise ValueError(f"{missing}: got None, expected it together with {given}")
     joints = check_skeleton(skeleton)
     pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics = prepare(
+        "augment",
         2,
         ("pose", pose, (joints, 3)),
         ("bone_rotation", bone_rotation, (joints - 1, 3)),
@@ -151,7 +155,9 @@ def augment(
     )
     if intrinsics is None:
         return Augmented(pose3d, None, None)
-    return Augmented(pose3d, solved if root is None else root.contiguous(), pose2d)
+    # A copy: a result never shares memory with an argument.
+    placed = solved if root is None else root.clone(memory_format=torch.contiguous_format)
+    return Augmented(pose3d, placed, pose2d)
 
 
 def _gpa_reference(pose: Tensor, target2d: Tensor, intrinsics: Tensor) -> tuple[Tensor]:
@@ -175,6 +181,9 @@ def gpa(pose: Tensor, target2d: Tensor, intrinsics: Tensor) -> Tensor:
 
     The root is where `pose` gets the 2D box size (width plus height) and the 2D root of `target2d`.
 
+    NaN and infinite inputs are not repaired: every output that depends on one is NaN (or infinite),
+    never a plausible number; other poses of the batch are untouched.
+
     Args:
         pose: (..., J, 3) metres; only positions relative to joint 0 matter. At most 64 joints.
         target2d: (..., J, 2) in the unit of the intrinsics.
@@ -189,6 +198,7 @@ def gpa(pose: Tensor, target2d: Tensor, intrinsics: Tensor) -> Tensor:
     """
     joints = count_joints("pose", pose, 3)
     pose, target2d, intrinsics = prepare(
+        "gpa",
         2,
         ("pose", pose, (joints, 3)),
         ("target2d", target2d, (joints, 2)),
@@ -218,6 +228,9 @@ register(
 def project(points: Tensor, intrinsics: Tensor, distortion: Tensor | None = None) -> Tensor:
     """Perspective projection (Eq. 4), with Human3.6M's lens model where `distortion` is given.
 
+    NaN and infinite inputs are not repaired: every output that depends on one is NaN (or infinite),
+    never a plausible number; other poses of the batch are untouched.
+
     Args:
         points: (..., J, 3) camera frame, metres. At most 64 points per camera.
         intrinsics: (..., 4) fx, fy, cx, cy.
@@ -234,6 +247,7 @@ def project(points: Tensor, intrinsics: Tensor, distortion: Tensor | None = None
     """
     count = count_joints("points", points, 3)
     points, intrinsics, distortion = prepare(
+        "project",
         2,
         ("points", points, (count, 3)),
         ("intrinsics", intrinsics, (4,)),
@@ -265,6 +279,9 @@ register(
 def bones(pose: Tensor, skeleton: Skeleton = H36M_16) -> Tensor:
     """Bone vectors: each joint minus its parent.
 
+    NaN and infinite inputs are not repaired: every output that depends on one is NaN (or infinite),
+    never a plausible number; other poses of the batch are untouched.
+
     Args:
         pose: (..., J, 3) or (..., J, 2), any unit and frame.
         skeleton: the joint tree of `pose`.
@@ -277,7 +294,7 @@ def bones(pose: Tensor, skeleton: Skeleton = H36M_16) -> Tensor:
         ValueError: if its shape does not fit the skeleton.
     """
     joints = check_skeleton(skeleton)
-    (pose,) = prepare(2, ("pose", pose, (joints, two_or_three(pose))))
+    (pose,) = prepare("bones", 2, ("pose", pose, (joints, two_or_three(pose))))
     return torch.ops.poseda.bones.default(pose, skeleton.parents)
 
 
@@ -310,6 +327,9 @@ def pose_from_bones(
 ) -> Tensor:
     """Poses from bone vectors: the inverse of `bones`.
 
+    NaN and infinite inputs are not repaired: every output that depends on one is NaN (or infinite),
+    never a plausible number; other poses of the batch are untouched.
+
     Args:
         bones: (..., J-1, 3) or (..., J-1, 2), any unit and frame.
         root: (..., 3) or (..., 2), the position of joint 0. None is the origin.
@@ -325,7 +345,10 @@ def pose_from_bones(
     joints = check_skeleton(skeleton)
     dimension = two_or_three(bones)
     bones, root = prepare(
-        2, ("bones", bones, (joints - 1, dimension)), ("root", root, (dimension,))
+        "pose_from_bones",
+        2,
+        ("bones", bones, (joints - 1, dimension)),
+        ("root", root, (dimension,)),
     )
     return torch.ops.poseda.pose_from_bones.default(bones, root, skeleton.parents)
 
@@ -353,6 +376,9 @@ register(
 def kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) -> Tensor:
     """Kinematic chain space (Wandt et al., ECCVW 2018): the Gram matrix of the bones.
 
+    NaN and infinite inputs are not repaired: every output that depends on one is NaN (or infinite),
+    never a plausible number; other poses of the batch are untouched.
+
     Args:
         pose: (..., J, 3) or (..., J, 2), any unit and frame.
         skeleton: the joint tree of `pose`.
@@ -366,7 +392,7 @@ def kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) -> Te
         ValueError: if its shape does not fit the skeleton.
     """
     joints = check_skeleton(skeleton)
-    (pose,) = prepare(2, ("pose", pose, (joints, two_or_three(pose))))
+    (pose,) = prepare("kcs", 2, ("pose", pose, (joints, two_or_three(pose))))
     return torch.ops.poseda.kcs.default(pose, skeleton.parents, unit)
 
 
@@ -415,6 +441,9 @@ MAX_PART_FEATURES = 4096
 def part_kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) -> Tensor:
     """The KCS of each of ``skeleton.kcs_parts``, as one feature vector for a part-wise critic.
 
+    NaN and infinite inputs are not repaired: every output that depends on one is NaN (or infinite),
+    never a plausible number; other poses of the batch are untouched.
+
     Args:
         pose: (..., J, 3) or (..., J, 2), any unit and frame.
         skeleton: the joint tree of `pose` and its parts.
@@ -429,7 +458,7 @@ def part_kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) 
         ValueError: if its shape does not fit the skeleton, or F is above 4,096.
     """
     joints = check_skeleton(skeleton)
-    (pose,) = prepare(2, ("pose", pose, (joints, two_or_three(pose))))
+    (pose,) = prepare("part_kcs", 2, ("pose", pose, (joints, two_or_three(pose))))
     sizes = [len(part) for part in skeleton.kcs_parts]
     if _part_features(sizes) > MAX_PART_FEATURES:
         raise ValueError(

@@ -12,6 +12,10 @@ Degenerate geometry follows one rule everywhere (reference, CPU and CUDA kernels
 - A depth below `MIN_DEPTH` (behind or at the camera) counts as `MIN_DEPTH`, with zero gradient.
 - A focal length below `MIN_FOCAL_LENGTH` counts as `MIN_FOCAL_LENGTH`, with zero gradient.
 - Of joints that tie for an edge of the 2D box, the first gets the gradient.
+
+NaN and infinite inputs are not repaired: every output that depends on one is NaN (or infinite),
+never a plausible number; other poses of the batch are untouched. In particular no bound of the
+rules above replaces them.
 """
 
 from __future__ import annotations
@@ -45,6 +49,21 @@ def _compute(*tensors: Tensor | None) -> list[Tensor | None]:
         t.float() if t is not None and t.dtype in (torch.float16, torch.bfloat16) else t
         for t in tensors
     ]
+
+
+def _taint(x: Tensor) -> Tensor:
+    """Zero, or NaN where x is NaN or infinite. Added wherever a bound would hide such an x."""
+    return 0 * x
+
+
+def _at_least(x: Tensor, bound: float) -> Tensor:
+    return x.clamp(min=bound) + _taint(x)
+
+
+def _extent(points: Tensor) -> Tensor:
+    """Width and height of the box around (..., J, 2) points."""
+    size = points.max(dim=-2).values - points.min(dim=-2).values
+    return size + _taint(points).sum(-2)
 
 
 def _rotation_coefficients(squared_angle: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,9 +144,9 @@ def project(points: Tensor, intrinsics: Tensor, distortion: Tensor | None = None
     """
     dtype = points.dtype
     points, intrinsics, distortion = _compute(points, intrinsics, distortion)  # type: ignore[assignment]
-    plane = points[..., :2] / points[..., 2:].clamp(min=MIN_DEPTH)
+    plane = points[..., :2] / _at_least(points[..., 2:], MIN_DEPTH)
     if distortion is not None:
-        plane = plane.clamp(-1, 1)
+        plane = plane.clamp(-1, 1) + _taint(plane)
         radial, tangential = distortion[..., None, :3], distortion[..., None, 3:]
         r2 = plane.square().sum(-1, keepdim=True)
         powers = torch.cat((r2, r2**2, r2**3), dim=-1)
@@ -152,11 +171,9 @@ def gpa(pose: Tensor, target2d: Tensor, intrinsics: Tensor) -> Tensor:
     dtype = pose.dtype
     pose, target2d, intrinsics = _compute(pose, target2d, intrinsics)  # type: ignore[assignment]
     plane = pose[..., :2] - pose[..., :1, :2]
-    focal = intrinsics[..., :2].clamp(min=MIN_FOCAL_LENGTH)
-    extent = plane.max(dim=-2).values - plane.min(dim=-2).values
-    box = target2d.max(dim=-2).values - target2d.min(dim=-2).values
-    size = box.sum(-1, keepdim=True).clamp(min=MIN_BOX_SIZE)
-    depth = ((focal * extent).sum(-1, keepdim=True) / size).clamp(min=MIN_DEPTH)
+    focal = _at_least(intrinsics[..., :2], MIN_FOCAL_LENGTH)
+    size = _at_least(_extent(target2d).sum(-1, keepdim=True), MIN_BOX_SIZE)
+    depth = _at_least((focal * _extent(plane)).sum(-1, keepdim=True) / size, MIN_DEPTH)
     across = depth * (target2d[..., 0, :] - intrinsics[..., 2:]) / focal
     return torch.cat((across, depth), dim=-1).to(dtype)
 
@@ -188,7 +205,7 @@ def augment(
             bone = rotate(bone, bone_rotation)
         if bone_scale is not None:
             bone = bone * (1 + bone_scale[..., None])
-        pose3d = pose_from_bones(bone, skeleton=skeleton)
+        pose3d = pose_from_bones(bone, pose3d[..., 0, :], skeleton)
     if rotation is not None:
         pose3d = rotate(pose3d, rotation[..., None, :])
     if target2d is not None and intrinsics is not None:
@@ -196,12 +213,12 @@ def augment(
     if root is None or intrinsics is None:
         return Augmented(pose3d.to(dtype), None, None)
     pose2d = project(pose3d + root[..., None, :], intrinsics)
-    return Augmented(pose3d.to(dtype), root.to(dtype), pose2d.to(dtype))
+    return Augmented(pose3d.to(dtype), root.to(dtype, copy=True), pose2d.to(dtype))
 
 
 def _unit(bone: Tensor) -> Tensor:
     length2 = bone.square().sum(-1, keepdim=True)
-    keep = length2 > MIN_BONE_LENGTH**2
+    keep = ~(length2 <= MIN_BONE_LENGTH**2)  # NaN is kept
     safe = torch.where(keep, length2, torch.ones_like(length2))
     return torch.where(keep, bone / safe.sqrt(), torch.zeros_like(bone))
 

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import index
+from typing import Any
 
 MAX_JOINTS = 64
+
+
+def _tuple(label: str, value: Any, of: str) -> tuple[Any, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"{label}: got {type(value).__name__}, expected a sequence of {of}")
+    return tuple(value)
+
+
+def _integers(label: str, value: Any) -> tuple[int, ...]:
+    numbers = _tuple(label, value, "integers")
+    for number in numbers:
+        if not hasattr(number, "__index__"):
+            raise TypeError(f"{label}: got {type(number).__name__}, expected integers")
+    return tuple(index(number) for number in numbers)
 
 
 @dataclass(frozen=True)
@@ -21,8 +38,12 @@ class Skeleton:
         bone_groups: sets of bones that share a length ratio (left and right of one limb).
         kcs_parts: sets of bones seen together by the part-wise KCS (PoseAug's five parts).
 
+    Any sequences will do; they are kept as tuples.
+
     Raises:
-        ValueError: if the tree, a joint index or a bone index is not valid.
+        TypeError: if a name is not a string, or an index not an integer.
+        ValueError: if the tree, a joint index or a bone index is not valid, a name stands twice, or
+            a joint stands twice in `left` and `right`.
     """
 
     names: tuple[str, ...]
@@ -33,11 +54,24 @@ class Skeleton:
     kcs_parts: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
+        for label in ("parents", "left", "right"):
+            object.__setattr__(self, label, _integers(label, getattr(self, label)))
+        for label in ("bone_groups", "kcs_parts"):
+            sets = _tuple(label, getattr(self, label), "sequences of integers")
+            object.__setattr__(self, label, tuple(_integers(label, each) for each in sets))
+        names = _tuple("names", self.names, "strings")
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(f"names: got {type(name).__name__}, expected strings")
+        object.__setattr__(self, "names", names)
         joints = len(self.parents)
         if not 2 <= joints <= MAX_JOINTS:
             raise ValueError(f"parents: got {joints} joints, expected 2 to {MAX_JOINTS}")
         if len(self.names) != joints:
             raise ValueError(f"names: got {len(self.names)}, expected one per joint ({joints})")
+        for name in self.names:
+            if self.names.count(name) > 1:
+                raise ValueError(f"names: got {name!r} twice, expected different names")
         if self.parents[0] != -1:
             raise ValueError(f"parents[0]: got {self.parents[0]}, expected -1 (the root)")
         for joint, parent in enumerate(self.parents[1:], start=1):
@@ -53,6 +87,10 @@ class Skeleton:
         ):
             if any(not 0 <= index < count for index in indices):
                 raise ValueError(f"{label}: got {indices}, expected indices 0 to {count - 1}")
+        sides = (*self.left, *self.right)
+        for place, joint in enumerate(sides):
+            if joint in sides[:place]:
+                raise ValueError(f"left, right: got joint {joint} twice, expected it once")
 
     @property
     def num_joints(self) -> int:

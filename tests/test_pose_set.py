@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,14 @@ BAD: dict[str, tuple[Callable[[Arrays], None], str]] = {
         _set("intrinsics", lambda v: v / 1024),
         r"intrinsics: got a focal length below 10, which looks screen-normalised .*pixels",
     ),
+    "huge focal": (
+        _poke("intrinsics", (7, 1), 2e5),
+        r"intrinsics: got a focal length above 50 image sides in 1 of .*row 7: .*pixels",
+    ),
+    "one pixel": (
+        _without_3d(_set("pose2d", lambda v: np.full_like(v, 500))),
+        r"pose2d: got people of a median width \+ height of 0\.00% of the longer image side, exp",
+    ),
     "principal point": (
         _poke("intrinsics", (0, 2), 9000),
         r"intrinsics: got a principal point more than one image size outside",
@@ -279,6 +288,39 @@ def test_files_that_are_no_pose_files(tmp_path: Path, arrays: Arrays) -> None:
     middle = len(whole) // 3
     path.write_bytes(whole[:middle] + bytes(200) + whole[middle + 200 :])
     with pytest.raises(ValueError, match=r"x\.npz: \w+: the file is damaged"):
+        load_pose_set(path)
+
+
+def test_a_damaged_directory_of_the_file(tmp_path: Path, arrays: Arrays) -> None:
+    path = tmp_path / "x.npz"
+    save_pose_set(path, {key: value[:20] for key, value in arrays.items()})
+    whole = path.read_bytes()
+    directory = whole.index(b"PK\x01\x02")
+    for place in range(directory, len(whole)):
+        for value in (0x00, 0xFF):
+            path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+            try:
+                load_pose_set(path)
+            except ValueError as error:
+                assert str(error).startswith(str(path)), place
+    path.write_bytes(whole[:directory] + bytes(4) + whole[directory + 4 :])
+    with pytest.raises(ValueError, match=r"x\.npz: the file is damaged"):
+        load_pose_set(path)
+
+
+def test_members_that_are_no_arrays(tmp_path: Path, arrays: Arrays) -> None:
+    path = tmp_path / "x.npz"
+    save_pose_set(path, arrays)
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            file.writestr("pose2d" if name == "pose2d.npy" else name, content[100:])
+    with pytest.raises(ValueError, match=r"x\.npz: \w+: (got a member without|the file is dam)"):
+        load_pose_set(path)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("pose2d", b"no array")
+    with pytest.raises(ValueError, match=r"x\.npz: pose2d: got a member without \.npy"):
         load_pose_set(path)
 
 

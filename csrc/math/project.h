@@ -48,16 +48,16 @@ POSEDA_INLINE void store_intrinsics(T* p, Intrinsics<T> k) {
 // (X, Y) / Z with the depth held at kMinDepth.
 template <class T>
 POSEDA_INLINE Vec2<T> to_plane(Vec3<T> point) {
-  const T inverse_depth = T(1) / maximum(point.z, T(kMinDepth));
+  const T inverse_depth = T(1) / at_least(point.z, T(kMinDepth));
   return {point.x * inverse_depth, point.y * inverse_depth};
 }
 
 template <class T>
 POSEDA_INLINE Vec3<T> to_plane_vjp(Vec3<T> point, Vec2<T> grad) {
-  const T inverse_depth = T(1) / maximum(point.z, T(kMinDepth));
+  const T inverse_depth = T(1) / at_least(point.z, T(kMinDepth));
   const T gx = grad.x * inverse_depth, gy = grad.y * inverse_depth;
   const T by_depth = T(0) - (gx * point.x + gy * point.y) * inverse_depth;
-  return {gx, gy, keep(point.z >= T(kMinDepth), by_depth)};
+  return {gx, gy, drop(point.z < T(kMinDepth), by_depth)};
 }
 
 template <class T>
@@ -78,7 +78,7 @@ POSEDA_INLINE Vec2<T> to_pixel_vjp(Vec2<T> plane, Intrinsics<T> k, Vec2<T> grad,
 
 template <class T>
 POSEDA_INLINE T clamp_to_one(T u) {
-  return maximum(T(-1), minimum(T(1), u));
+  return maximum(T(-1), minimum(T(1), u)) + taint(u);
 }
 
 // u (1 + k1 r^2 + k2 r^4 + k3 r^6 + p.u) + p r^2 with u clamped to [-1, 1] and r = |u|.
@@ -106,7 +106,7 @@ POSEDA_INLINE Vec2<T> distort_vjp(Vec2<T> plane, Lens<T> lens, Vec2<T> grad, Len
   grad_lens.p2 = grad_lens.p2 + by_gain * y + grad.y * r2;
   const T gx = grad.x * gain + by_gain * lens.p1 + T(2) * by_r2 * x;
   const T gy = grad.y * gain + by_gain * lens.p2 + T(2) * by_r2 * y;
-  return {keep(plane.x == x, gx), keep(plane.y == y, gy)};
+  return {keep(plane.x == x, gx) + taint(plane.x), keep(plane.y == y, gy) + taint(plane.y)};
 }
 
 }  // namespace poseda

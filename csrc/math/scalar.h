@@ -37,6 +37,23 @@ POSEDA_INLINE T keep(Mask condition, T value) {
   return select(condition, value, T(0));
 }
 
+// Zero where the condition holds, `value` elsewhere: also where a NaN was compared.
+template <class Mask, class T>
+POSEDA_INLINE T drop(Mask condition, T value) {
+  return select(condition, T(0), value);
+}
+
+// Zero, or NaN where x is NaN or infinite. Added wherever a bound would hide such an x.
+template <class T>
+POSEDA_INLINE T taint(T x) {
+  return T(0) * x;
+}
+
+template <class T>
+POSEDA_INLINE T at_least(T x, T bound) {
+  return maximum(x, bound) + taint(x);
+}
+
 // The floating type behind T: itself, or that of one lane.
 template <class T>
 struct Element {

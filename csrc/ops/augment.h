@@ -40,8 +40,11 @@ template <class T>
 POSEDA_INLINE Box<T> build_pose(const AugmentInputs& in, const T* tile, T* out) {
   const bool turns = in.rotation != kAbsent;
   const Matrix3<T> turn = turns ? body_rotation(in, tile) : Matrix3<T>{};
-  Box<T> box{{T(0), T(0)}, {T(0), T(0)}};
-  store3(out, Vec3<T>{T(0), T(0), T(0)});
+  Vec3<T> origin = load3(tile + in.pose);
+  origin = origin - origin;  // NaN stays
+  if (turns) origin = multiply(turn, origin);
+  Box<T> box = box_at(Vec2<T>{origin.x, origin.y});
+  store3(out, origin);
   for (int j = 1; j < in.tree.joints; ++j) {
     Vec3<T> bone = moved_bone(in, tile, j, load3(tile + in.pose + 3 * j));
     if (turns) bone = multiply(turn, bone);

@@ -1,4 +1,4 @@
-"""opcheck, torch.compile, fake tensors and autocast."""
+"""opcheck, torch.compile, export, fake tensors, autocast and the transforms of torch.func."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import torch
 from op_cases import CASES, MAIN, MAIN_IDS, Case, assert_same, require_grad
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
 
 import poseda_ext
 from poseda_ext import H36M_16
@@ -91,3 +92,61 @@ def test_autocast_leaves_the_dtype(case: Case, device: str) -> None:
     with torch.autocast(device, dtype=torch.bfloat16):
         got = case.call(inputs)
     assert_same(got, case.reference(inputs))
+
+
+_TRANSFORMS: dict[str, Any] = {
+    "jvp": lambda f, x: torch.func.jvp(f, (x,), (torch.ones_like(x),)),
+    "jacfwd": lambda f, x: torch.func.jacfwd(f)(x),
+    "grad": lambda f, x: torch.func.grad(f)(x),
+    "jacrev": lambda f, x: torch.func.jacrev(f)(x),
+    "vmap": lambda f, x: torch.func.vmap(f)(x),
+    "dual": lambda f, x: _dual(f, x),
+}
+
+
+def _dual(function: Any, x: torch.Tensor) -> None:
+    with forward_ad.dual_level():
+        function(forward_ad.make_dual(x, torch.ones_like(x)))
+
+
+@pytest.mark.parametrize("transform", _TRANSFORMS)
+@pytest.mark.parametrize("case", MAIN, ids=MAIN_IDS)
+def test_transforms_are_refused(case: Case, transform: str) -> None:
+    sample = case.sample((3,))
+    last = list(sample)[-1]
+
+    def run(module: Any) -> None:
+        def function(tensor: torch.Tensor) -> torch.Tensor:
+            others = {n: t[0] if transform == "vmap" else t for n, t in sample.items()}
+            inputs = {**others, last: tensor}
+            return case.call(inputs, module=module)[0].sum()
+
+        _TRANSFORMS[transform](function, sample[last])
+
+    message = (
+        rf"{case.op}: got {last} .*expected a plain tensor; use poseda_ext.reference.{case.op}"
+    )
+    with pytest.raises(NotImplementedError, match=message):
+        run(poseda_ext)
+    run(poseda_ext.reference)
+
+
+def test_constants_within_a_transform() -> None:
+    pose = torch.randn(4, 16, 3)
+    expected = poseda_ext.kcs(pose).sum()
+    got = torch.func.grad(lambda x: x * poseda_ext.kcs(pose).sum())(torch.tensor(2.0))
+    torch.testing.assert_close(got, expected)
+    with forward_ad.dual_level():
+        assert torch.equal(poseda_ext.kcs(pose).sum(), expected)
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["free", "strict"])
+def test_export(strict: bool) -> None:
+    class Features(torch.nn.Module):
+        def forward(self, pose: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
+            turned = poseda_ext.augment(pose, rotation=rotation).pose3d
+            return poseda_ext.part_kcs(turned, unit=True)
+
+    arguments = (torch.randn(4, 16, 3), torch.randn(4, 3))
+    program = torch.export.export(Features(), arguments, strict=strict)
+    torch.testing.assert_close(program.module()(*arguments), Features()(*arguments))

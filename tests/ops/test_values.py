@@ -91,6 +91,16 @@ def test_inputs_are_left_alone(case: Case, device: str) -> None:
     assert pointers.isdisjoint(output.data_ptr() for output in outputs)
 
 
+@pytest.mark.parametrize("module", [poseda_ext, poseda_ext.reference], ids=["fused", "reference"])
+def test_root_in_the_result_is_a_copy(module: object, device: str) -> None:
+    case = next(case for case in CASES if case.name == "augment_placed")
+    for lead in ((5,), ()):
+        inputs = case.sample(lead, device=device)
+        _, root, _ = case.call(inputs, module=module)
+        root.zero_()
+        assert inputs["root"].all()
+
+
 def test_gpa_depth_follows_the_focal_length(device: str) -> None:
     pose = torch.randn(8, 16, 3, device=device)
     target = 0.2 * torch.randn(8, 16, 2, device=device)

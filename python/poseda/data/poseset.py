@@ -28,7 +28,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +52,8 @@ STRINGS = ("camera_class", "subject", "action")
 # Limits of the checks: wide enough for every real recording, narrow enough for a wrong unit.
 MAX_NORMALISED = 4.0  #: |x| that a screen-normalised coordinate does not exceed
 MIN_FOCAL = 10.0  #: pixels; a screen-normalised focal length is 1 to 5
+MAX_FOCAL_SIDES = 50.0  #: longer image sides; a field of view of about one degree
+MIN_BOX_FRACTION = 0.01  #: of the longer image side, median width + height of the joints' box
 MIN_IMAGE_SIDE = 16.0  #: pixels
 MAX_OUTSIDE_FRACTION = 0.2  #: of the joints, over the file
 MAX_ROOT_DEPTH = 100.0  #: metres, median over the file
@@ -287,21 +288,24 @@ def _read_arrays(path: Path) -> dict[str, Array]:
         raise ValueError(f"{path}: got {found}, expected a canonical .npz pose file")
     wanted = {*NUMBERS, *INTEGERS, *STRINGS}
     arrays: dict[str, Array] = {}
-    with np.load(path, allow_pickle=False) as file:
-        for key in file.files:
-            if key not in wanted:
-                continue
-            try:
-                arrays[key] = file[key]
-            except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-                raise ValueError(f"{path}: {key}: the file is damaged ({error})") from error
-            except ValueError as error:
-                if "allow_pickle" in str(error):
-                    raise ValueError(
-                        f"{path}: {key}: got pickled Python objects, which are never loaded; "
-                        "expected a plain array of numbers or strings"
-                    ) from error
-                raise ValueError(f"{path}: {key}: the file is damaged ({error})") from error
+    place = str(path)
+    # Damaged bytes raise nearly anything: zipfile, zlib and numpy each have errors of their own.
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for key in file.files:
+                if key in wanted:
+                    place = f"{path}: {key}"
+                    arrays[key] = file[key]
+    except Exception as error:
+        if isinstance(error, ValueError) and "allow_pickle" in str(error):
+            raise ValueError(
+                f"{place}: got pickled Python objects, which are never loaded; "
+                "expected a plain array of numbers or strings"
+            ) from error
+        raise ValueError(f"{place}: the file is damaged ({error})") from error
+    for key, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"{path}: {key}: got a member without .npy, expected a numpy array")
     return arrays
 
 
@@ -419,6 +423,15 @@ def _check_image_plane(arrays: Mapping[str, Array], where: str) -> None:
         "fx, fy, cx, cy in pixels",
         intrinsics,
     )
+    side = size.max(axis=1)
+    _refuse(
+        where,
+        "intrinsics",
+        (focal > MAX_FOCAL_SIDES * side[:, None]).any(axis=1),
+        f"a focal length above {MAX_FOCAL_SIDES:g} image sides",
+        "fx, fy, cx, cy in pixels",
+        intrinsics,
+    )
     _refuse(
         where,
         "intrinsics",
@@ -440,6 +453,14 @@ def _check_image_plane(arrays: Mapping[str, Array], where: str) -> None:
         raise ValueError(
             f"{where}: pose2d: got values up to {largest:.3g} in images of "
             f"{size[0, 0]:g} x {size[0, 1]:g} pixels, which look screen-normalised; expected pixels"
+        )
+    box = (points.max(axis=1) - points.min(axis=1)).sum(axis=1)
+    typical = float(np.median(box / side))
+    if typical < MIN_BOX_FRACTION:
+        raise ValueError(
+            f"{where}: pose2d: got people of a median width + height of {typical:.2%} of the "
+            f"longer image side, expected at least {MIN_BOX_FRACTION:.0%}; are the joints of a row "
+            "all one point?"
         )
     outside = np.zeros(points.shape[:2], dtype=bool)
     far = np.zeros(points.shape[:2], dtype=bool)
