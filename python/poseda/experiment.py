@@ -347,6 +347,7 @@ def result_row(plan: Plan, method: MethodName, seed: int) -> dict[str, Any]:
         "pretrain_batch": None if settings.weights else settings.pretrain.batch,
         "adapt_steps": 0 if method == "source-only" else settings.adapt.steps,
         "adapt_batch": settings.adapt.batch,
+        "precision": settings.precision,
         "checkpoint": "last",
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -180,15 +180,22 @@ def require_grad(inputs: Inputs, names: list[str] | None = None) -> Inputs:
     }
 
 
+def total(outputs: Iterable[Tensor]) -> Tensor:
+    """The sum of all numbers of all outputs."""
+    return torch.stack([output.sum() for output in outputs]).sum()
+
+
 def gradients(outputs: tuple[Tensor, ...], inputs: Inputs) -> dict[str, Tensor]:
     """Gradients of a fixed random weighting of the outputs, by the inputs that require them."""
     weights = torch.Generator().manual_seed(1)
-    total = sum(
+    weighted = [
         (output * torch.randn(output.shape, generator=weights).to(output)).sum()
         for output in outputs
-    )
+    ]
     wanted = {name: tensor for name, tensor in inputs.items() if tensor.requires_grad}
-    return dict(zip(wanted, torch.autograd.grad(total, list(wanted.values())), strict=True))
+    return dict(
+        zip(wanted, torch.autograd.grad(total(weighted), list(wanted.values())), strict=True)
+    )
 
 
 def assert_gradients(got: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from op_cases import CASES, MAIN, MAIN_IDS, Case, assert_same, gradients, require_grad
+from op_cases import CASES, MAIN, MAIN_IDS, Case, assert_same, gradients, require_grad, total
 
 import poseda_ext
 
@@ -24,12 +24,12 @@ def test_batch_sizes_around_the_vector_width(case: Case, dtype: torch.dtype) -> 
     whole = require_grad(case.sample((40,), dtype))
     outputs = case.call(whole)
     # The same weight for every pose, so that a pose's gradient does not depend on the batch.
-    expected = torch.autograd.grad(sum(o.sum() for o in outputs), list(whole.values()))
+    expected = torch.autograd.grad(total(outputs), list(whole.values()))
     for batch in range(1, 41):
         part = require_grad({name: tensor[:batch] for name, tensor in whole.items()})
         got = case.call(part)
         assert all(torch.equal(a, b[:batch]) for a, b in zip(got, outputs, strict=True))
-        grads = torch.autograd.grad(sum(o.sum() for o in got), list(part.values()))
+        grads = torch.autograd.grad(total(got), list(part.values()))
         assert all(torch.equal(a, b[:batch]) for a, b in zip(grads, expected, strict=True))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from op_cases import CASES, MAIN, MAIN_IDS, Case, assert_same, require_grad
+from op_cases import CASES, MAIN, MAIN_IDS, Case, assert_same, require_grad, total
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 
@@ -59,8 +59,8 @@ def test_compile_augment_and_critic_features(dynamic: bool, device: str) -> None
         inputs, copies = require_grad(sample), require_grad(sample)
         got, expected = compiled(inputs), function(copies)
         assert_same(got, expected)
-        a = torch.autograd.grad(sum(x.sum() for x in got), list(inputs.values()))
-        b = torch.autograd.grad(sum(x.sum() for x in expected), list(copies.values()))
+        a = torch.autograd.grad(total(got), list(inputs.values()))
+        b = torch.autograd.grad(total(expected), list(copies.values()))
         assert_same(a, b)
 
 

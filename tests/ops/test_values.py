@@ -132,10 +132,12 @@ def test_stages_one_by_one_make_the_whole() -> None:
     case = CASES[0]
     whole = case.sample((6,))
     pose = whole["pose"]
-    for name in ("bone_rotation", "bone_scale", "rotation"):
-        pose = poseda_ext.augment(pose, **{name: whole[name]}).pose3d
+    pose = poseda_ext.augment(pose, bone_rotation=whole["bone_rotation"]).pose3d
+    pose = poseda_ext.augment(pose, bone_scale=whole["bone_scale"]).pose3d
+    pose = poseda_ext.augment(pose, rotation=whole["rotation"]).pose3d
     last = poseda_ext.augment(pose, target2d=whole["target2d"], intrinsics=whole["intrinsics"])
-    assert_same(tuple(last), case.call(whole))
+    assert last.root is not None and last.pose2d is not None
+    assert_same((last.pose3d, last.root, last.pose2d), case.call(whole))
 
 
 def test_bones_and_pose_from_bones_are_inverses() -> None:
