@@ -23,7 +23,7 @@ SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc -type f)
 demo: $(READY)
 	rm -rf runs/demo
 	$(PY) -m poseda compare --out runs/demo --seeds 0 --width 256 \
-	  --pretrain.steps 2000 --adapt.steps 1500 --adapt.warmup 300
+	  --pretrain.steps 1500 --adapt.steps 1200 --adapt.warmup 200
 
 test: $(READY)
 	$(PY) -m pytest
