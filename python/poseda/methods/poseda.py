@@ -192,7 +192,9 @@ class LocalPoseAugmentation:
         self.critic.load_state_dict(state["critic"])
         self.generator_optimizer.load_state_dict(state["generator_optimizer"])
         self.critic_optimizer.load_state_dict(state["critic_optimizer"])
-        self.stabilizer.vectors = state["stabilizer"]
+        # in place: the checkpoint's tensors lie on the CPU, these on the device
+        for vector, saved in zip(self.stabilizer.vectors, state["stabilizer"], strict=True):
+            vector.copy_(saved)
 
 
 def _describe(made: Transformation) -> dict[str, Tensor]:
