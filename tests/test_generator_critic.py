@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from poseda.data import PoseSet
-from poseda.networks.critic import Critic, lipschitz_penalty
-from poseda.networks.generator import Generator
+from poseda.networks.critic import MIN_SPREAD, Critic, lipschitz_penalty
+from poseda.networks.generator import Generator, Transformation
 from poseda_ext import H36M_16, augment, bones, part_kcs
 
 
@@ -30,6 +30,11 @@ def poses(pose_sets: tuple[PoseSet, PoseSet]) -> torch.Tensor:
     return pose3d[:200]
 
 
+def scaled(made: Transformation) -> torch.Tensor:
+    """The pose after bone scaling: what the critic sees."""
+    return augment(made.turned, bone_scale=made.bone_scale).pose3d
+
+
 def wild(generator: Generator) -> Generator:
     """The same with outputs far in the saturated range."""
     for network in (generator.bone_angle, generator.bone_length):
@@ -40,7 +45,7 @@ def wild(generator: Generator) -> Generator:
 def test_generator_starts_near_the_identity(poses: torch.Tensor) -> None:
     made = make_generator()(poses)
     assert made.bone_rotation.norm(dim=-1).mean() < 0.15
-    assert (made.scaled - (poses - poses[:, :1])).norm(dim=-1).mean() < 0.05
+    assert (scaled(made) - (poses - poses[:, :1])).norm(dim=-1).mean() < 0.05
 
 
 def test_generator_stays_within_its_bounds(poses: torch.Tensor) -> None:
@@ -63,9 +68,11 @@ def test_generator_leaves_the_torso_and_treats_both_sides_alike(poses: torch.Ten
 
 def test_stages_change_what_they_say_and_nothing_else(poses: torch.Tensor) -> None:
     made = wild(make_generator())(poses)
-    before, turned, scaled = (bones(pose) for pose in (poses, made.turned, made.scaled))
+    before, turned, resized = (bones(pose) for pose in (poses, made.turned, scaled(made)))
     torch.testing.assert_close(turned.norm(dim=-1), before.norm(dim=-1), rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(scaled, turned * (1 + made.bone_scale[..., None]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        resized, turned * (1 + made.bone_scale[..., None]), atol=1e-5, rtol=0
+    )
 
 
 def test_random_rotation_has_zero_mean_and_follows_its_seed(poses: torch.Tensor) -> None:
@@ -110,22 +117,37 @@ def test_only_a_critic_with_lengths_teaches_bone_lengths(
 
 def test_grouped_critic_is_five_networks_side_by_side(poses: torch.Tensor) -> None:
     critic = Critic(H36M_16, unit=False)
+    critic.standardize(poses)
     features = part_kcs(poses, H36M_16)
+    spread = features.std(0, correction=0).clamp(min=MIN_SPREAD)
+    features = (features - features.mean(0)) / spread
     scores, start = [], 0
     for part, members in enumerate(H36M_16.kcs_parts):
         size = len(members) * (len(members) + 1) // 2
         hidden = features[:, start : start + size]
         start += size
+        used = critic.used.view(5, -1)[part] > 0
 
         def layer(index: int, hidden: torch.Tensor, part: int = part) -> torch.Tensor:
-            weight = critic.weights[index][part][: hidden.shape[1]]
-            return hidden @ weight + critic.biases[index][part]
+            weight = critic.weights[index][part]
+            return hidden @ (weight[used] if index == 0 else weight) + critic.biases[index][part]  # noqa: B023
 
         first = nn.functional.leaky_relu(layer(0, hidden), 0.01)
         hidden = nn.functional.leaky_relu(layer(1, first), 0.01)
         hidden = first + nn.functional.leaky_relu(layer(2, hidden), 0.01)
         scores.append(layer(3, hidden)[:, 0])
-    torch.testing.assert_close(critic(features), torch.stack(scores).mean(0), atol=1e-5, rtol=1e-4)
+    expected = torch.stack(scores).mean(0)
+    torch.testing.assert_close(critic(critic.features(poses)), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_critic_features_go_where_they_are_asked_to(poses: torch.Tensor) -> None:
+    critic = Critic(H36M_16, unit=False)
+    critic.standardize(poses)
+    bone_scale = torch.full((len(poses), 15), 0.1)
+    out = torch.empty(len(poses), critic.num_features)
+    critic.features(poses, bone_scale, out=out)
+    moved = augment(poses, bone_scale=bone_scale).pose3d
+    torch.testing.assert_close(out, critic.features(moved), atol=1e-4, rtol=1e-4)
 
 
 def test_lipschitz_penalty_of_a_linear_critic_is_known() -> None:

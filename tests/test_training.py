@@ -101,9 +101,12 @@ def test_pairs_left_out_do_not_touch_the_lifter(
         def iterate(self, iteration: int) -> dict[str, Tensor]:
             return {}
 
+        def describe(self) -> dict[str, Tensor]:
+            return {}
+
         def pairs(self) -> Pairs:
             far = torch.full((16, 16, 3), torch.inf)
-            return Pairs(far[..., :2], far, torch.zeros(16))
+            return Pairs(far[..., :2], far, torch.zeros(16, dtype=torch.bool))
 
     training = make_training(tmp_path, pose_sets, method=None)
     training.method = Far()  # type: ignore[assignment]

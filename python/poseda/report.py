@@ -217,7 +217,9 @@ def _stages(plan: Plan, source: PoseSet, target: PoseSet, seed: int) -> figures.
         state = RunFolder(plan.folder(trained, seed)).load_state()
         if state is not None:
             method.load_state_dict(state["method"])
-    batch, pose3d = Sampler(source, random).with_pose3d(SAMPLES)
+    sampler = Sampler(source, random)
+    batch = sampler(SAMPLES)
+    pose3d = sampler.pose3d(batch.rows)
     aim = Sampler(target, random)(SAMPLES)
     with torch.no_grad():
         made = method.local.generator(pose3d, random)
@@ -229,13 +231,14 @@ def _stages(plan: Plan, source: PoseSet, target: PoseSet, seed: int) -> figures.
         assert points is not None
         return points
 
-    turned = augment(made.scaled, rotation=made.rotation, skeleton=skeleton).pose3d
+    scaled = augment(made.turned, bone_scale=made.bone_scale, skeleton=skeleton).pose3d
+    turned = augment(scaled, rotation=made.rotation, skeleton=skeleton).pose3d
     placed = augment(turned, target2d=aim.pose2d, intrinsics=aim.intrinsics, skeleton=skeleton)
     return figures.transformation_stages(
         [
             Stage("source", pose3d - root[:, None], batch.pose2d),
             Stage("bone angle", made.turned, seen(made.turned)),
-            Stage("bone length", made.scaled, seen(made.scaled)),
+            Stage("bone length", scaled, seen(scaled)),
             Stage("rotation", turned, seen(turned)),
             Stage("translation (GPA)", placed.pose3d, placed.pose2d),
             Stage("target", None, aim.pose2d),
@@ -246,7 +249,9 @@ def _stages(plan: Plan, source: PoseSet, target: PoseSet, seed: int) -> figures.
 
 def _distributions(source: PoseSet, target: PoseSet) -> figures.Figure:
     random = torch.Generator().manual_seed(0)
-    batch, pose3d = Sampler(source, random).with_pose3d(min(CLOUD, len(source)))
+    sampler = Sampler(source, random)
+    batch = sampler(min(CLOUD, len(source)))
+    pose3d = sampler.pose3d(batch.rows)
     aim = Sampler(target, random)(len(pose3d))
     aligned = augment(
         pose3d, target2d=aim.pose2d, intrinsics=aim.intrinsics, skeleton=source.skeleton

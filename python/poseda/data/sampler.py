@@ -28,14 +28,26 @@ class Sampler:
         self.random = random
 
     def __call__(self, size: int) -> Batch:
-        poses = self.poses
-        rows = torch.randint(len(poses), (size,), generator=self.random, device=poses.pose2d.device)
-        pose3d = None if poses.pose3d is None else poses.pose3d[rows]
-        return Batch(rows, poses.pose2d[rows], poses.intrinsics[rows], pose3d)
+        """All of some rows."""
+        poses, rows = self.poses, self.rows(size)
+        pose3d = None if poses.pose3d is None else self.pose3d(rows)
+        return Batch(rows, self.pose2d(rows), self.intrinsics(rows), pose3d)
 
-    def with_pose3d(self, size: int) -> tuple[Batch, Tensor]:
-        """A batch and its 3D poses, of a set that has them."""
-        batch = self(size)
-        if batch.pose3d is None:
+    def rows(self, size: int) -> Tensor:
+        """(size,) row numbers."""
+        device = self.poses.pose2d.device
+        return torch.randint(len(self.poses), (size,), generator=self.random, device=device)
+
+    def pose2d(self, rows: Tensor) -> Tensor:
+        """(B, J, 2) screen-normalised."""
+        return self.poses.pose2d.index_select(0, rows)
+
+    def intrinsics(self, rows: Tensor) -> Tensor:
+        """(B, 4) screen-normalised."""
+        return self.poses.intrinsics.index_select(0, rows)
+
+    def pose3d(self, rows: Tensor) -> Tensor:
+        """(B, J, 3) camera frame, metres, of a set that has them."""
+        if self.poses.pose3d is None:
             raise ValueError(f"{self.poses.name}: has no pose3d, expected 3D labels")
-        return batch, batch.pose3d
+        return self.poses.pose3d.index_select(0, rows)

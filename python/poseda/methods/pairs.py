@@ -16,7 +16,7 @@ class Pairs(NamedTuple):
 
     pose2d: Tensor  #: (B, J, 2) screen-normalised
     pose3d: Tensor  #: (B, J, 3) root-relative, metres
-    keep: Tensor  #: (B,) 1 for pairs to train on, 0 for those to leave out
+    keep: Tensor  #: (B,) which pairs to train on
 
 
 class Method(Protocol):
@@ -29,6 +29,10 @@ class Method(Protocol):
         """Whatever is learned beside the lifter, once; returns device scalars worth a log."""
         ...
 
+    def describe(self) -> dict[str, Tensor]:
+        """Tensors whose means are worth a log; asked for only when one is written."""
+        ...
+
     def pairs(self) -> Pairs:
         """The half of a training batch that is mixed with the source."""
         ...
@@ -38,11 +42,11 @@ class Method(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-def labelled_pairs(sampler: Sampler, size: int) -> Pairs:
-    """Pairs as the data set holds them, root-relative."""
-    batch, pose3d = sampler.with_pose3d(size)
-    keep = torch.ones(size, device=pose3d.device)
-    return Pairs(batch.pose2d, pose3d - pose3d[:, :1], keep)
+def labelled_pairs(sampler: Sampler, size: int) -> tuple[Tensor, Tensor]:
+    """2D and root-relative 3D poses as the data set holds them."""
+    rows = sampler.rows(size)
+    pose3d = sampler.pose3d(rows)
+    return sampler.pose2d(rows), pose3d - pose3d[:, :1]
 
 
 class LabelledPairs:
@@ -58,8 +62,12 @@ class LabelledPairs:
     def iterate(self, iteration: int) -> dict[str, Tensor]:
         return {}
 
+    def describe(self) -> dict[str, Tensor]:
+        return {}
+
     def pairs(self) -> Pairs:
-        return labelled_pairs(self.sampler, self.batch)
+        pose2d, pose3d = labelled_pairs(self.sampler, self.batch)
+        return Pairs(pose2d, pose3d, torch.ones_like(pose3d[:, 0, 0], dtype=torch.bool))
 
     def state_dict(self) -> dict[str, Any]:
         return {}

@@ -7,16 +7,18 @@ the training loop does the rest. Either half of the method can be switched off.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from poseda.config import AdaptSettings
-from poseda.data.sampler import Batch, Sampler
+from poseda.data.sampler import Sampler
 from poseda.methods.pairs import Pairs
 from poseda.networks.critic import Critic, lipschitz_penalty
 from poseda.networks.generator import Generator, Transformation
+from poseda.training.graphs import Step
 from poseda_ext import augment
 from poseda_ext.reference import MIN_DEPTH
 
@@ -25,11 +27,11 @@ PENALTY_WEIGHT = 1.0
 MAX_GENERATOR_GRADIENT = 1.0
 
 
-class Augmentation(NamedTuple):
-    """A source batch and the transformation that the generator chose for it."""
+class Latest(NamedTuple):
+    """What the generator made last, in tensors that stay where they are."""
 
-    source: Batch
-    transformation: Transformation
+    rows: Tensor  #: (B,) of the source
+    made: Transformation
 
 
 class PoseDA:
@@ -67,32 +69,33 @@ class PoseDA:
     def iterate(self, iteration: int) -> dict[str, Tensor]:
         return {} if self.local is None else self.local.iterate(iteration)
 
+    def describe(self) -> dict[str, Tensor]:
+        return {} if self.local is None else self.local.describe()
+
     def pairs(self) -> Pairs:
-        settings = self.settings
+        batch = self.settings.batch
+        bone_scale = rotation = None
         if self.local is None:
-            source, pose3d = self.source.with_pose3d(settings.batch)
-            pose, rotation = pose3d, None
+            rows = self.source.rows(batch)
+            pose = self.source.pose3d(rows)
         else:
-            source, transformation = self.local.latest
-            pose, rotation = transformation.scaled, transformation.rotation
+            rows, (_, bone_scale, rotation, pose) = self.local.latest
+        target2d = root = None
         if self.gpa:
-            target = self.target(settings.batch)
-            made = augment(
-                pose,
-                rotation=rotation,
-                target2d=target.pose2d,
-                intrinsics=target.intrinsics,
-                skeleton=self.skeleton,
-            )
+            there = self.target.rows(batch)
+            target2d, intrinsics = self.target.pose2d(there), self.target.intrinsics(there)
         else:
-            assert source.pose3d is not None
-            made = augment(
-                pose,
-                rotation=rotation,
-                root=source.pose3d[:, 0],
-                intrinsics=source.intrinsics,
-                skeleton=self.skeleton,
-            )
+            root = self.source.pose3d(rows)[:, 0]
+            intrinsics = self.source.intrinsics(rows)
+        made = augment(
+            pose,
+            bone_scale=bone_scale,
+            rotation=rotation,
+            target2d=target2d,
+            root=root,
+            intrinsics=intrinsics,
+            skeleton=self.skeleton,
+        )
         assert made.root is not None and made.pose2d is not None
         return Pairs(made.pose2d, made.pose3d, visible(made.pose3d, made.root, made.pose2d))
 
@@ -105,10 +108,9 @@ class PoseDA:
 
 
 def visible(pose3d: Tensor, root: Tensor, pose2d: Tensor) -> Tensor:
-    """(B,) 1 where every joint lies before the camera and within [-1, 1], else 0."""
-    inside = (pose2d.abs() <= 1).flatten(1).all(1)
-    before = (pose3d[..., 2] + root[:, 2:] > MIN_DEPTH).all(1)
-    return (inside & before).to(pose3d.dtype)
+    """(B,) whether every joint lies before the camera and within [-1, 1]."""
+    inside = pose2d.abs().amax((1, 2)) <= 1
+    return inside & (pose3d[..., 2].amin(1) + root[:, 2] > MIN_DEPTH)
 
 
 class LocalPoseAugmentation:
@@ -131,52 +133,73 @@ class LocalPoseAugmentation:
         ).to(poses.device)
         self.critic = Critic(skeleton, unit=settings.unit_bones).to(poses.device)
         self.critic.standardize(poses)
-        with torch.no_grad():
-            self.real_features = self.critic.features(poses)  # the source never changes
         self.learned = [p for p in self.generator.parameters() if p.requires_grad]
-        self.generator_optimizer = torch.optim.RMSprop(self.learned, settings.gan_lr)
-        self.critic_optimizer = torch.optim.RMSprop(self.critic.parameters(), settings.gan_lr)
+        self.generator_optimizer = _rmsprop(self.learned, settings.gan_lr)
+        self.critic_optimizer = _rmsprop(self.critic.parameters(), settings.gan_lr)
         self.stabilizer = _STABILIZERS[settings.stabilizer](self.critic, random)
-        self.latest = self._generate()
+        batch = settings.batch
+        self.latest = Latest(
+            torch.zeros(batch, dtype=torch.int64, device=poses.device),
+            Transformation.zeros(batch, skeleton, poses.device),
+        )
+        self.features = poses.new_zeros(2 * batch, self.critic.num_features)  # fake, real
+        self.critic_step = Step(self._critic_step, random)
+        self.generator_step = Step(self._generator_step, random)
 
     def iterate(self, iteration: int) -> dict[str, Tensor]:
         """A critic step, and every n-th time a generator step."""
         scalars = self.critic_step()
         if (iteration + 1) % self.settings.generator_every == 0:
             self.generator_step()
-        return scalars | _describe(self.latest.transformation)
+        return scalars
 
-    def critic_step(self) -> dict[str, Tensor]:
+    def _critic_step(self) -> dict[str, Tensor]:
         """Lines 3 to 8: Eq. 11."""
-        with torch.no_grad():
-            self.latest = self._generate()
-            fake = self.critic.features(self.latest.transformation.scaled)
-        real = self.real_features[self.latest.source.rows]
-        fake_score, real_score = self.critic(torch.cat((fake, real))).chunk(2)
-        gap = real_score.mean() - fake_score.mean()
-        loss = -gap + self.stabilizer.loss(real, fake)
+        fake, real = self.features.chunk(2)
+        with torch.inference_mode():
+            pose, made = self._generate()
+            self.critic.features(made.turned, made.bone_scale, out=fake)
+            # The op is as fast as gathering features that were computed before.
+            self.critic.features(pose, out=real)
+        fake_score, real_score = self.critic(self.features).chunk(2)
+        loss = fake_score.mean() - real_score.mean()
+        gap = -loss.detach()
         self.critic_optimizer.zero_grad()
-        loss.backward()
+        self.stabilizer.add_to(loss, real, fake).backward()
         self.critic_optimizer.step()
         self.stabilizer.after_step()
-        return {"critic_gap": gap.detach()}
+        return {"critic_gap": gap}
 
-    def generator_step(self) -> None:
+    def _generator_step(self) -> dict[str, Tensor]:
         """Lines 9 to 15: Eq. 12."""
         self.critic.requires_grad_(False)
-        made = self._generate()
-        loss = -self.critic(self.critic.features(made.transformation.scaled)).mean()
+        _, made = self._generate()
+        score = self.critic(self.critic.features(made.turned, made.bone_scale)).mean()
         self.generator_optimizer.zero_grad()
-        loss.backward()
+        (-score).backward()
         torch.nn.utils.clip_grad_norm_(self.learned, MAX_GENERATOR_GRADIENT)
         self.generator_optimizer.step()
         self.critic.requires_grad_(True)
-        detached = Transformation(*(t.detach() for t in made.transformation))
-        self.latest = Augmentation(made.source, detached)
+        return {"generator_score": score.detach()}
 
-    def _generate(self) -> Augmentation:
-        batch, pose3d = self.source.with_pose3d(self.settings.batch)
-        return Augmentation(batch, self.generator(pose3d, self.random))
+    def _generate(self) -> tuple[Tensor, Transformation]:
+        """Transforms a new source batch and keeps the result as the latest."""
+        rows = self.source.rows(self.settings.batch)
+        pose = self.source.pose3d(rows)
+        made = self.generator(pose, self.random)
+        self.latest.rows.copy_(rows)
+        for kept, new in zip(self.latest.made, made, strict=True):
+            kept.copy_(new.detach())
+        return pose, made
+
+    def describe(self) -> dict[str, Tensor]:
+        """Of the latest batch, means over all bones, the ones that never turn included."""
+        made, degrees = self.latest.made, 180 / math.pi
+        return {
+            "bone_angle_deg": made.bone_rotation.norm(dim=-1) * degrees,
+            "bone_ratio": made.bone_scale.abs(),
+            "rotation_deg": made.rotation.norm(dim=-1) * degrees,
+        }
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -197,14 +220,9 @@ class LocalPoseAugmentation:
             vector.copy_(saved)
 
 
-def _describe(made: Transformation) -> dict[str, Tensor]:
-    """Means over a batch, of all bones, the ones that never turn included."""
-    degrees = 180 / math.pi
-    return {
-        "bone_angle_deg": made.bone_rotation.detach().norm(dim=-1).mean() * degrees,
-        "bone_ratio": made.bone_scale.detach().abs().mean(),
-        "rotation_deg": made.rotation.detach().norm(dim=-1).mean() * degrees,
-    }
+def _rmsprop(parameters: Iterable[Tensor], lr: float) -> torch.optim.RMSprop:
+    learned = list(parameters)
+    return torch.optim.RMSprop(learned, lr, foreach=True, capturable=learned[0].is_cuda)
 
 
 class Stabilizer:
@@ -215,8 +233,8 @@ class Stabilizer:
         self.random = random
         self.vectors: list[Tensor] = []  #: what a checkpoint must hold
 
-    def loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        return real.new_zeros(())
+    def add_to(self, loss: Tensor, real: Tensor, fake: Tensor) -> Tensor:
+        return loss
 
     def after_step(self) -> None:
         pass
@@ -235,9 +253,9 @@ class Penalty(Stabilizer):
     """Gradient penalty (Gulrajani et al., NeurIPS 2017) of weight 1; weight 10 stalls bone
     angles."""
 
-    def loss(self, real: Tensor, fake: Tensor) -> Tensor:
+    def add_to(self, loss: Tensor, real: Tensor, fake: Tensor) -> Tensor:
         mix = torch.rand(real.shape[0], 1, generator=self.random, device=real.device)
-        return PENALTY_WEIGHT * lipschitz_penalty(self.critic, real, fake, mix)
+        return loss + PENALTY_WEIGHT * lipschitz_penalty(self.critic, real, fake, mix)
 
 
 class Spectral(Stabilizer):

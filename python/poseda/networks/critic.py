@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
-from poseda_ext import Skeleton, part_kcs
+from poseda_ext import Skeleton, augment, part_kcs
 
 WIDTH = 256
 LEAK = 0.01
 #: A feature that hardly varies in the source, such as a bone's length over one person, is not
 #: blown up beyond this spread.
 MIN_SPREAD = 5e-3
+#: Source poses whose features are held at a time.
+CHUNK = 65_536
 
 
 class Critic(nn.Module):
     """Five networks, one per body part, of four layers with a skip, as one grouped network.
+
+    Smaller parts are filled up to the size of the largest by repeating a bone, so that the features
+    come out of one op in the layout of one batched matrix product. A filler's scale is 0.
 
     Args:
         skeleton: joints and parts of the poses.
@@ -23,54 +30,75 @@ class Critic(nn.Module):
             lengths give the generator's bone-length network a gradient.
     """
 
-    rows: Tensor
-    mean: Tensor
+    used: Tensor
     scale: Tensor
+    shift: Tensor
 
     def __init__(self, skeleton: Skeleton, *, unit: bool) -> None:
         super().__init__()
-        self.skeleton = skeleton
         self.unit = unit
-        sizes = [len(part) * (len(part) + 1) // 2 for part in skeleton.kcs_parts]
-        parts, inputs, total = len(sizes), max(sizes), sum(sizes)
-        # Feature `total` is a zero that fills the rows of the smaller parts.
-        rows = torch.full((parts, inputs), total)
-        start = 0
-        for part, size in enumerate(sizes):
-            rows[part, :size] = torch.arange(start, start + size)
-            start += size
-        self.register_buffer("rows", rows.flatten(), persistent=False)
-        self.register_buffer("mean", torch.zeros(total))
-        self.register_buffer("scale", torch.ones(total))
+        most = max(len(part) for part in skeleton.kcs_parts)
+        filled = [(*part, *part[-1:] * (most - len(part))) for part in skeleton.kcs_parts]
+        self.skeleton = replace(skeleton, kcs_parts=tuple(filled))
+        used = [
+            float(column < len(part))
+            for part in skeleton.kcs_parts
+            for row in range(most)
+            for column in range(row, most)
+        ]
+        parts, inputs = len(filled), most * (most + 1) // 2
+        self.register_buffer("used", torch.tensor(used), persistent=False)
+        self.register_buffer("scale", torch.tensor(used))
+        self.register_buffer("shift", torch.zeros(parts * inputs))
         shapes = [(inputs, WIDTH), (WIDTH, WIDTH), (WIDTH, WIDTH), (WIDTH, 1)]
         self.weights = nn.ParameterList(
             nn.Parameter(torch.randn(parts, i, o) * (2 / i) ** 0.5) for i, o in shapes
         )
         self.biases = nn.ParameterList(nn.Parameter(torch.zeros(parts, 1, o)) for _, o in shapes)
 
+    @property
+    def num_features(self) -> int:
+        return len(self.scale)
+
+    @torch.no_grad()
     def standardize(self, poses: Tensor) -> None:
         """Takes the mean and spread of the features from source poses (N, J, 3)."""
-        features = part_kcs(poses, self.skeleton, unit=self.unit)
-        self.mean.copy_(features.mean(0))
-        self.scale.copy_(1 / features.std(0, correction=0).clamp(min=MIN_SPREAD))
+        total, squares = (torch.zeros_like(self.scale, dtype=torch.float64) for _ in range(2))
+        for some in poses.split(CHUNK):
+            features = part_kcs(some, self.skeleton, unit=self.unit).double()
+            total += features.sum(0)
+            squares += features.square().sum(0)
+        mean = total / len(poses)
+        spread = (squares / len(poses) - mean.square()).clamp(min=0).sqrt()
+        self.scale.copy_(self.used / spread.clamp(min=MIN_SPREAD))
+        self.shift.copy_(-mean * self.scale)
 
-    def features(self, pose: Tensor) -> Tensor:
-        """(B, J, 3) poses in metres to (B, F) standardised features."""
-        return (part_kcs(pose, self.skeleton, unit=self.unit) - self.mean) * self.scale
+    def features(
+        self, pose: Tensor, bone_scale: Tensor | None = None, *, out: Tensor | None = None
+    ) -> Tensor:
+        """Standardised features, part by part, fillers 0.
+
+        Args:
+            pose: (B, J, 3) metres, any origin.
+            bone_scale: (B, J-1) by which bones change first, length times 1 + scale.
+            out: (B, `num_features`), where they go; without it a new tensor.
+        """
+        if bone_scale is not None:
+            pose = augment(pose, bone_scale=bone_scale, skeleton=self.skeleton).pose3d
+        features = part_kcs(pose, self.skeleton, unit=self.unit)
+        return torch.addcmul(self.shift, features, self.scale, out=out)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, F) features to (B,) scores, high for real poses: the mean over the parts."""
-        padded = nn.functional.pad(features, (0, 1)).index_select(1, self.rows)
-        hidden = padded.unflatten(1, (self.weights[0].shape[0], -1)).transpose(0, 1)  # (P, B, I)
-        first = self._layer(0, hidden)
-        hidden = self._layer(1, first)
-        hidden = first + self._layer(2, hidden)
+        """(B, `num_features`) to (B,) scores, high for real poses: the mean over the parts."""
+        parts = self.weights[0].shape[0]
+        first = self._layer(0, features.unflatten(1, (parts, -1)).transpose(0, 1))  # (P, B, W)
+        hidden = first + self._layer(2, self._layer(1, first))
         score = torch.baddbmm(self.biases[3], hidden, self.weights[3])
         return score.mean(0).squeeze(-1)
 
     def _layer(self, index: int, hidden: Tensor) -> Tensor:
         hidden = torch.baddbmm(self.biases[index], hidden, self.weights[index])
-        return nn.functional.leaky_relu(hidden, LEAK)
+        return nn.functional.leaky_relu_(hidden, LEAK)
 
 
 def lipschitz_penalty(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:

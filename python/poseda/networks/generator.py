@@ -23,7 +23,7 @@ class ResidualMLP(nn.Module):
         self.first = nn.Linear(inputs, WIDTH)
         self.middle = nn.Linear(WIDTH, WIDTH)
         self.last = nn.Linear(WIDTH, outputs)
-        self.activation = nn.LeakyReLU(LEAK)
+        self.activation = nn.LeakyReLU(LEAK, inplace=True)
         for layer in (self.first, self.middle):
             nn.init.kaiming_normal_(layer.weight, a=LEAK)
         nn.init.normal_(self.last.weight, std=0.01)
@@ -41,8 +41,13 @@ class Transformation(NamedTuple):
     bone_rotation: Tensor  #: (B, J-1, 3) axis-angle, radians
     bone_scale: Tensor  #: (B, J-1), length times 1 + scale
     rotation: Tensor  #: (B, 3) axis-angle about the root, radians
-    turned: Tensor  #: (B, J, 3) the root-relative pose after bone rotation
-    scaled: Tensor  #: (B, J, 3) the same after bone scaling: the input of the critic
+    turned: Tensor  #: (B, J, 3) the root-relative pose after bone rotation alone
+
+    @classmethod
+    def zeros(cls, batch: int, skeleton: Skeleton, device: torch.device) -> Transformation:
+        bones, joints = skeleton.num_bones, skeleton.num_joints
+        shapes = (bones, 3), (bones,), (3,), (joints, 3)
+        return cls(*(torch.zeros(batch, *shape, device=device) for shape in shapes))
 
 
 class Generator(nn.Module):
@@ -61,7 +66,7 @@ class Generator(nn.Module):
         rotation_network: True takes the rotation from the untrained third network.
     """
 
-    turnable: Tensor
+    angle_limit: Tensor
     spread: Tensor
 
     def __init__(
@@ -75,8 +80,6 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.skeleton = skeleton
-        self.max_bone_angle = max_bone_angle
-        self.max_bone_scale = max_bone_scale
         self.max_rotation = max_rotation
         inputs = 3 * skeleton.num_joints + NOISE
         self.bone_angle = ResidualMLP(inputs, 3 * skeleton.num_bones)
@@ -88,12 +91,12 @@ class Generator(nn.Module):
         # The torso keeps its direction, and the upper torso its length: the first would be a
         # rotation of the body, the second trades body size for depth (PoseAug).
         spine, thorax = skeleton.bone("Spine"), skeleton.bone("Thorax")
-        turnable = torch.ones(skeleton.num_bones, 1)
-        turnable[[spine, thorax]] = 0
+        angle_limit = torch.full((skeleton.num_bones, 1), max_bone_angle)
+        angle_limit[[spine, thorax]] = 0
         spread = torch.zeros(len(skeleton.bone_groups), skeleton.num_bones)
         for group, members in enumerate(skeleton.bone_groups):
-            spread[group, list(members)] = 0.0 if thorax in members else 1.0
-        self.register_buffer("turnable", turnable, persistent=False)
+            spread[group, list(members)] = 0.0 if thorax in members else max_bone_scale
+        self.register_buffer("angle_limit", angle_limit, persistent=False)
         self.register_buffer("spread", spread, persistent=False)
 
     def forward(self, pose: Tensor, random: torch.Generator | None = None) -> Transformation:
@@ -101,25 +104,24 @@ class Generator(nn.Module):
         pose: (B, J, 3) source poses, camera frame, metres.
         random: where the noise comes from.
         """
-        rotation_limit = self.max_bone_angle * self.turnable
         pose = pose - pose[:, :1]
-        bone_rotation = self._run(self.bone_angle, pose, random).unflatten(1, (-1, 3))
-        bone_rotation = rotation_limit * torch.tanh(bone_rotation)
+        angles = torch.tanh(self._run(self.bone_angle, pose, random))
+        bone_rotation = self.angle_limit * angles.unflatten(1, (-1, 3))
         turned = augment(pose, bone_rotation=bone_rotation, skeleton=self.skeleton).pose3d
-        groups = torch.tanh(self._run(self.bone_length, turned, random))
-        bone_scale = self.max_bone_scale * (groups @ self.spread)
-        scaled = augment(turned, bone_scale=bone_scale, skeleton=self.skeleton).pose3d
-        return Transformation(
-            bone_rotation, bone_scale, self._rotation(scaled, random), turned, scaled
-        )
+        bone_scale = torch.tanh(self._run(self.bone_length, turned, random)) @ self.spread
+        rotation = self._rotation(turned, bone_scale, random)
+        return Transformation(bone_rotation, bone_scale, rotation, turned)
 
     def _run(self, network: nn.Module, pose: Tensor, random: torch.Generator | None) -> Tensor:
         noise = torch.randn(pose.shape[0], NOISE, generator=random, device=pose.device)
         return network(torch.cat((pose.flatten(1), noise), dim=1))
 
-    def _rotation(self, pose: Tensor, random: torch.Generator | None) -> Tensor:
+    def _rotation(
+        self, turned: Tensor, bone_scale: Tensor, random: torch.Generator | None
+    ) -> Tensor:
         if self.rotation is not None:
             with torch.no_grad():
-                return self.max_rotation * torch.tanh(self._run(self.rotation, pose, random))
-        uniform = torch.rand(pose.shape[0], 3, generator=random, device=pose.device)
-        return self.max_rotation * (2 * uniform - 1)
+                scaled = augment(turned, bone_scale=bone_scale, skeleton=self.skeleton).pose3d
+                return self.max_rotation * torch.tanh(self._run(self.rotation, scaled, random))
+        rotation = torch.empty(len(turned), 3, device=turned.device)
+        return rotation.uniform_(-self.max_rotation, self.max_rotation, generator=random)

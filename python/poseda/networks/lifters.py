@@ -27,6 +27,10 @@ class ResidualLifter(nn.Module):
         kaiming: True draws the weights from Kaiming's normal distribution.
     """
 
+    #: Training may replay a step of it as one CUDA graph: forward neither waits for the device nor
+    #: decides anything on the host.
+    graph_safe = True
+
     def __init__(
         self,
         skeleton: Skeleton,
@@ -62,8 +66,8 @@ class ResidualLifter(nn.Module):
         hidden = self.expand(pose2d.flatten(1))  # (B, width)
         for block in self.blocks:
             hidden = hidden + block(hidden)
-        joints = self.shrink(hidden).unflatten(1, (-1, 3))  # (B, J-1, 3)
-        return torch.cat((torch.zeros_like(joints[:, :1]), joints), dim=1)
+        joints = self.shrink(hidden)  # (B, 3 (J-1))
+        return nn.functional.pad(joints, (3, 0)).unflatten(1, (-1, 3))
 
 
 def simple_baseline(skeleton: Skeleton, width: int = 1024) -> nn.Module:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from poseda.data.sampler import Sampler
 from poseda.methods.pairs import Method, Pairs, labelled_pairs
+from poseda.training.graphs import Step
 from poseda.training.run_folder import RunFolder
 
 MAX_GRADIENT = 1.0
@@ -85,10 +86,16 @@ class Training:
         self.iteration = 0
         self.warmup = self.method.warmup if self.method is not None else 0
         self.total = self.warmup + self.schedule.steps
-        on_gpu = next(self.lifter.parameters()).is_cuda
+        self.parameters = list(self.lifter.parameters())
+        on_gpu = self.parameters[0].is_cuda
         self.optimizer = torch.optim.Adam(
-            self.lifter.parameters(), self.schedule.lr, fused=True, capturable=on_gpu
+            self.parameters, self.schedule.lr, fused=True, capturable=on_gpu
         )
+        # A graph reads the rate from where it lies; a tensor on the CPU would only cost time.
+        self.rate = torch.zeros((), device=self.parameters[0].device) if on_gpu else None
+        # A user's own lifter may do what a graph cannot hold, so it has to say that it does not.
+        graph = bool(getattr(self.lifter, "graph_safe", False))
+        self.lifter_step = Step(self._lifter_step, self.random, graph=graph)
 
     def run(self, progress: Progress | None = None) -> None:
         """Trains from the last checkpoint, or from the start, to the end.
@@ -124,34 +131,43 @@ class Training:
                     raise Interrupted
 
     def step(self) -> dict[str, Tensor]:
-        """One iteration of Algorithm 1; returns device scalars."""
+        """One iteration of Algorithm 1; returns tensors whose means are worth a log."""
         scalars = self.method.iterate(self.iteration) if self.method is not None else {}
         if self.iteration < self.warmup:
             return scalars
-        pairs = labelled_pairs(self.source, self.schedule.batch)
-        if self.method is not None:
-            made = self.method.pairs()
-            scalars["kept"] = made.keep.mean()
-            pairs = mix(pairs, made)
-        scalars["lifter_loss"] = self._lifter_step(pairs)
-        return scalars
+        self._set_rate(self.schedule.rate(self.iteration - self.warmup))
+        return scalars | self.lifter_step()
 
-    def _lifter_step(self, pairs: Pairs) -> Tensor:
-        """Eq. 13."""
+    def _set_rate(self, rate: float) -> None:
+        if self.rate is not None:
+            self.rate.fill_(rate)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.rate(self.iteration - self.warmup)
-        device = pairs.pose2d.device.type
+            group["lr"] = rate if self.rate is None else self.rate
+
+    def _lifter_step(self) -> dict[str, Tensor]:
+        """Lines 16 to 21 of Algorithm 1."""
+        pose2d, pose3d = labelled_pairs(self.source, self.schedule.batch)
+        if self.method is None:
+            return {"lifter_loss": self.learn(pose2d, pose3d)}
+        made = self.method.pairs()
+        return {"lifter_loss": self.learn(*mix(pose2d, pose3d, made)), "kept": made.keep}
+
+    def learn(self, pose2d: Tensor, pose3d: Tensor) -> Tensor:
+        """Eq. 13; returns the loss."""
+        device = pose2d.device.type
         with torch.autocast(device, self.precision, enabled=self.precision != torch.float32):
-            predicted = self.lifter(pairs.pose2d)
-        loss = nn.functional.mse_loss(predicted.float(), pairs.pose3d)
+            predicted = self.lifter(pose2d)
+        loss = nn.functional.mse_loss(predicted.float(), pose3d)
         self.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.lifter.parameters(), MAX_GRADIENT)
+        nn.utils.clip_grad_norm_(self.parameters, MAX_GRADIENT)
         self.optimizer.step()
         return loss.detach()
 
     def _log(self, scalars: dict[str, Tensor], rate: float, progress: Progress | None) -> None:
-        values = {name: float(value) for name, value in scalars.items()}
+        if self.method is not None:
+            scalars = scalars | self.method.describe()
+        values = {name: float(value.float().mean()) for name, value in scalars.items()}
         if not all(math.isfinite(value) for value in values.values()):
             raise Diverged(
                 f"{self.folder.path}: training diverged at iteration {self.iteration}: {values}; "
@@ -186,17 +202,14 @@ class Training:
             torch.cuda.set_rng_state_all(state["cuda_random"])
 
 
-def mix(source: Pairs, made: Pairs) -> Pairs:
+def mix(pose2d: Tensor, pose3d: Tensor, made: Pairs) -> tuple[Tensor, Tensor]:
     """Source and augmented pairs, 1:1. An augmented pair to leave out gives its place to the
     source pair of the same row, so that it touches neither the loss nor the batch norm."""
-    keep = made.keep[:, None, None] > 0
-    pose2d = torch.where(keep, made.pose2d, source.pose2d)
-    pose3d = torch.where(keep, made.pose3d, source.pose3d)
-    return Pairs(
-        torch.cat((source.pose2d, pose2d)),
-        torch.cat((source.pose3d, pose3d)),
-        torch.cat((source.keep, torch.ones_like(made.keep))),
+    keep = made.keep[:, None, None]
+    made2d, made3d = (
+        torch.where(keep, new, own) for new, own in zip(made[:2], (pose2d, pose3d), strict=True)
     )
+    return torch.cat((pose2d, made2d)), torch.cat((pose3d, made3d))
 
 
 @contextmanager
