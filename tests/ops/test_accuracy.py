@@ -1,0 +1,150 @@
+"""How exact the vector functions are: sine and cosine, square root and reciprocal.
+
+Seen through the ops, over the whole range of their arguments, on every instruction set. The bounds
+are those that csrc/math states.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import poseda_ext
+
+pytestmark = pytest.mark.skipif(
+    poseda_ext.build_info()["backend"] != "compiled", reason="the compiled extension is not built"
+)
+
+DTYPES = (torch.float32, torch.float64)
+#: Absolute error of sin t / t and (1 - cos t) / t^2 for t < 1000: csrc/math/rotation.h.
+ROTATION_BOUND = {torch.float32: 2e-7, torch.float64: 4e-16}
+#: Relative error of 1 / length and X / Z, in units of the type's machine epsilon.
+QUOTIENT_BOUND = 2
+
+_PROBE = """
+import sys, torch, poseda_ext
+from poseda_ext import Skeleton
+bone = Skeleton(names=("a", "b"), parents=(-1, 0))
+results = {}
+for name, x in torch.load(sys.argv[1]).items():
+    turns = {"turned": {"bone_rotation": x["axis_angle"]},
+             "turned_body": {"rotation": x["axis_angle"][:, 0]}}
+    results[name] = {
+        **{form: poseda_ext.augment(x["pose"], skeleton=bone, **turn).pose3d[:, 1]
+           for form, turn in turns.items()},
+        "unit": poseda_ext.kcs(x["bone"], bone, unit=True)[:, 0, 0],
+        "projected": poseda_ext.project(x["points"], x["intrinsics"])[:, 0],
+    }
+torch.save((poseda_ext.build_info()["cpu_level"], results), sys.argv[2])
+"""
+
+
+def _binades(low: int, high: int, count: int = 97) -> np.ndarray:
+    """Numbers from every binade, its ends included."""
+    mantissas = np.concatenate(([1.0], np.random.default_rng(0).uniform(1, 2, count)))
+    return np.ldexp(mantissas[None], np.arange(low, high)[:, None]).ravel()
+
+
+def _angles(dtype: torch.dtype) -> np.ndarray:
+    """Zero, subnormal and tiny ones, every binade to 1024, and close to multiples of pi / 2."""
+    smallest = {torch.float32: -149, torch.float64: -1074}[dtype]
+    eps = torch.finfo(dtype).eps
+    quarters = np.arange(1, 637) * (np.pi / 2)
+    near = [quarters * (1 + k * eps) for k in (-64, -8, -2, -1, 0, 1, 2, 8, 64)]
+    near += [quarters + d for d in (-1e-2, -1e-3, -1e-5, 1e-5, 1e-3, 1e-2)]
+    angles = np.concatenate(([0.0], _binades(smallest, 10), *near))
+    return angles[angles < 1000]
+
+
+def _inputs(dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    huge = {torch.float32: 63, torch.float64: 500}[dtype]
+    angles = np.concatenate((_angles(dtype), _binades(10, huge, 5)))
+    w = torch.zeros(len(angles), 1, 3, dtype=dtype)
+    w[:, 0, :2] = torch.from_numpy(angles[:, None] * np.array([0.6, 0.8])).to(dtype)
+    pose = torch.zeros(len(angles), 2, 3, dtype=dtype)
+    pose[:, 1, 0] = 1
+    lengths = torch.from_numpy(_binades(-19, 40)).to(dtype)
+    bone = torch.zeros(len(lengths), 2, 3, dtype=dtype)
+    bone[:, 1, 0] = lengths
+    depths = torch.from_numpy(_binades(-3, 60)).to(dtype)
+    points = torch.ones(len(depths), 1, 3, dtype=dtype)
+    points[:, 0, 0] = torch.linspace(0.5, 2, len(depths), dtype=dtype)
+    points[:, 0, 2] = depths
+    intrinsics = torch.tensor([1.0, 1.0, 0.0, 0.0], dtype=dtype).repeat(len(depths), 1)
+    return {
+        "axis_angle": w,
+        "pose": pose,
+        "bone": bone,
+        "points": points,
+        "intrinsics": intrinsics,
+    }
+
+
+def _exact(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.numpy().astype(np.longdouble)
+
+
+@pytest.fixture(scope="module", params=["baseline", "avx2", "avx512"])
+def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    level = request.param
+    if level not in poseda_ext.build_info()["cpu_levels"]:
+        pytest.skip(f"{level} kernels are not built for this processor")
+    folder: Path = tmp_path_factory.mktemp("accuracy")
+    inputs = {str(dtype): _inputs(dtype) for dtype in DTYPES}
+    torch.save(inputs, folder / "inputs.pt")
+    subprocess.run(
+        [sys.executable, "-c", _PROBE, folder / "inputs.pt", folder / "outputs.pt"],
+        check=True,
+        env={**os.environ, "POSEDA_CPU_CAPABILITY": level},
+    )
+    used, outputs = torch.load(folder / "outputs.pt")
+    if used != level:
+        pytest.skip(f"this processor has no {level}")
+    return {dtype: (inputs[str(dtype)], outputs[str(dtype)]) for dtype in DTYPES}
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("form", ["turned", "turned_body"])
+def test_sine_and_cosine(results: Any, form: str, dtype: torch.dtype) -> None:
+    inputs, outputs = results[dtype]
+    # With w = (p, q, 0) and a bone along x, R v = (1 - b q^2, b p q, -a q).
+    p, q = _exact(inputs["axis_angle"][:, 0, 0]), _exact(inputs["axis_angle"][:, 0, 1])
+    turned, t = _exact(outputs[form]), np.hypot(p, q)
+    bound = ROTATION_BOUND[dtype]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first = np.where(t > 0, np.sin(t) / t, 1)
+        second = np.where(t > 0, 2 * (np.sin(t / 2) / t) ** 2, 0.5)
+        first_error = np.abs(turned[:, 2] / -q - first)
+        second_error = np.abs(turned[:, 1] / (p * q) - second)
+    seen = t < 1000
+    # Where the products with a or b are subnormal they lose digits.
+    normal = float(torch.finfo(dtype).tiny) / float(torch.finfo(dtype).eps)
+    assert first_error[seen & (q > normal)].max() <= bound
+    assert second_error[seen & (p * q > normal)].max() <= bound
+    # Everywhere, however small or large the angle, it is a rotation.
+    assert np.isfinite(turned).all()
+    norms = np.sqrt((turned**2).sum(axis=1))
+    assert np.abs(norms - 1).max() <= 5 * bound
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_inverse_length(results: Any, dtype: torch.dtype) -> None:
+    _, outputs = results[dtype]
+    # The product of a unit bone with itself: the square of length times 1 / length.
+    error = np.abs(np.sqrt(_exact(outputs["unit"])) - 1)
+    assert error.max() <= QUOTIENT_BOUND * torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_quotient(results: Any, dtype: torch.dtype) -> None:
+    inputs, outputs = results[dtype]
+    points = _exact(inputs["points"][:, 0])
+    error = np.abs(_exact(outputs["projected"][:, 0]) / (points[:, 0] / points[:, 2]) - 1)
+    assert error.max() <= QUOTIENT_BOUND * torch.finfo(dtype).eps
