@@ -18,7 +18,7 @@ endif
 
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc -type f)
 
-.PHONY: demo test bench lint types format gpu-check clean
+.PHONY: demo test bench results lint types format sass gpu-check clean
 
 demo: $(READY)
 	rm -rf runs/demo
@@ -28,9 +28,17 @@ demo: $(READY)
 test: $(READY)
 	$(PY) -m pytest
 
+# In under five minutes on two cores: once compiling took its share, rows go without torch.compile.
+BENCH := --batch 1 1024 16384 --threads 1 2 --seconds 0.7 --compile-seconds 150
 bench: $(READY)
 	mkdir -p runs
-	$(PY) -m benchmarks ops --json runs/bench.json
+	$(PY) -m benchmarks ops $(BENCH) --json runs/bench.json
+
+# What the README shows; to be run on a quiet machine.
+results: $(READY)
+	$(PY) -m benchmarks ops $(BENCH) --json benchmarks/results/ops_cpu.json
+	$(PY) -m benchmarks instructions --json benchmarks/results/instructions_cpu.json
+	$(PY) -m benchmarks readme
 
 lint: $(READY)
 	$(PY) -m ruff check .
@@ -44,6 +52,13 @@ format: $(READY)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 	find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' | xargs $(BIN)clang-format -i
+
+# The machine code of the CUDA kernels, which takes no GPU. Without network and without a disassembler
+# it says that nothing was checked.
+sass: $(READY)
+	{ command -v cuobjdump && command -v nvdisasm; } >/dev/null || \
+	  $(PY) -m pip install -q nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm || true
+	$(PY) scripts/check_sass.py
 
 # Builds with the Python at hand, so that it needs no network: see scripts/gpu_check.py.
 gpu-check:

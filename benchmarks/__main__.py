@@ -1,15 +1,15 @@
-"""Command line: ``python -m benchmarks ops|memory|compare|table|bytes``."""
+"""Command line: ``python -m benchmarks ops|memory|instructions|compare|table|readme|bytes``."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
+from benchmarks.instructions import count_instructions, instructions_table
 from benchmarks.memory import measure_memory
 from benchmarks.registry import CASES, SKELETONS, bytes_table
 from benchmarks.results import Row, compare, read_rows, table, write_json
@@ -20,7 +20,7 @@ from benchmarks.runner import (
     CompileClock,
     Settings,
     Target,
-    large_copy_gb_per_s,
+    machine_limits,
     measure,
 )
 
@@ -37,7 +37,13 @@ def _parser() -> argparse.ArgumentParser:
     ops.add_argument("--dtype", choices=DTYPES, default="float32")
     ops.add_argument("--joints", type=int, choices=SKELETONS, default=16)
     ops.add_argument("--batch", nargs="+", type=_positive, default=[1024, 16384])
-    ops.add_argument("--threads", nargs="+", type=_positive, default=[1])
+    ops.add_argument(
+        "--threads",
+        nargs="+",
+        type=_positive,
+        default=[1],
+        help="the first for every batch, the others for the largest batch alone",
+    )
     ops.add_argument("--seconds", type=float, help="time for the samples of a row")
     ops.add_argument("--quick", action="store_true", help="a rough measurement, without compile")
     ops.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
@@ -52,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     memory.add_argument("--json", required=True, metavar="FILE")
     memory.add_argument("--ops", nargs="+", choices=CASES, default=list(CASES))
     memory.add_argument("--batch", type=_positive, default=1 << 20)
+
+    counted = commands.add_parser("instructions", help="instructions per pose, by callgrind")
+    counted.add_argument("--json", required=True, metavar="FILE")
+    counted.add_argument("--ops", nargs="+", choices=CASES, default=list(CASES))
 
     both = commands.add_parser("compare", help="exit status 1 where a ratio fell by over 15 %%")
     both.add_argument("old")
@@ -83,19 +93,30 @@ def _settings(args: argparse.Namespace) -> Settings:
     )
 
 
+def _plan(args: argparse.Namespace, threads: Sequence[int]) -> list[tuple[str, str, int, int]]:
+    """What is measured: op, pass, batch and threads of each row."""
+    return [
+        (op, which, batch, count)
+        for op in args.ops
+        for which in args.passes
+        for batch in args.batch
+        for count in (threads if batch == max(args.batch) else threads[:1])
+    ]
+
+
 def run_ops(args: argparse.Namespace) -> list[Row]:
     """Measures, and writes the file anew after every row."""
     settings, clock = _settings(args), CompileClock()
     threads = args.threads if args.device == "cpu" else args.threads[:1]
-    large = {n: large_copy_gb_per_s(args.device, n, settings.seconds / 4) for n in threads}
+    dtype = DTYPES[args.dtype]
+    limits = {n: machine_limits(args.device, dtype, n, settings.seconds / 4) for n in threads}
     rows: list[Row] = []
     write_json(args.json, rows)
-    for op, which, batch, count in itertools.product(args.ops, args.passes, args.batch, threads):
-        target = Target(
-            CASES[op], which, args.device, DTYPES[args.dtype], args.joints, batch, count
-        )
-        row = measure(target, settings, clock)
-        rows.append(row | {"large_copy_gb_per_s": large[count]})
+    for op, which, batch, count in _plan(args, threads):
+        target = Target(CASES[op], which, args.device, dtype, args.joints, batch, count)
+        row = measure(target, settings, clock) | limits[count]
+        arithmetic_ms = row["flops"] / row["gflop_per_s"] / 1e6
+        rows.append(row | {"arithmetic_floor_ms": arithmetic_ms})
         write_json(args.json, rows)
         print(table(rows[-1:]).splitlines()[1], file=sys.stderr, flush=True)
     return rows
@@ -107,17 +128,22 @@ def _needs_cuda(args: argparse.Namespace) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
+    rows: list[Row]
     if _needs_cuda(args) and not torch.cuda.is_available():
         print("benchmarks: no CUDA device on this machine", file=sys.stderr)
         return 2
     if args.command == "ops":
         print(table(run_ops(args)))
     elif args.command == "memory":
-        rows: list[Row] = []
+        rows = []
         for op in args.ops:
             rows += measure_memory(op, args.batch)
             write_json(args.json, rows)
         print(f"{len(rows)} rows written to {args.json}")
+    elif args.command == "instructions":
+        rows = count_instructions(args.ops)
+        write_json(args.json, rows)
+        print(instructions_table(rows))
     elif args.command == "compare":
         report, fell = compare(read_rows(args.old), read_rows(args.new))
         print(report)

@@ -1,4 +1,4 @@
-"""The floor: the time that a plain copy takes to move the bytes that an op must move."""
+"""The two floors: the time to move the bytes that an op must move, and to do its arithmetic."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import torch
 
 #: On CUDA the copy reads and writes this much, far more than the cache holds.
 LARGE_COPY = 1 << 30
+#: Rows and columns of the matrices whose product shows how fast arithmetic can be.
+MATRIX = {"cpu": 768, "cuda": 8192}
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,22 @@ def copy_floor(needed: int, device: str) -> CopyFloor:
         target.copy_(source)
 
     return CopyFloor(call, 8 * count, needed, _note(needed, device))
+
+
+def matrix_product(device: str, dtype: torch.dtype) -> tuple[Callable[[int], None], int]:
+    """A large matrix product, and the additions and multiplications that it does.
+
+    In the type that the ops compute in, without tensor cores: they are of no use to the ops.
+    """
+    size = MATRIX[device]
+    compute = torch.float64 if dtype == torch.float64 else torch.float32
+    a, b = (torch.rand(size, size, device=device, dtype=compute) for _ in range(2))
+    out = torch.empty_like(a)
+
+    def call(_: int) -> None:
+        torch.mm(a, b, out=out)
+
+    return call, 2 * size**3
 
 
 def cache_bytes(device: str) -> int:

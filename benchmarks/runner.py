@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.floor import LARGE_COPY, cache_bytes, copy_floor
+from benchmarks.floor import LARGE_COPY, cache_bytes, copy_floor, matrix_product
 from benchmarks.registry import SKELETONS, Case, Inputs, has_kernel
 from benchmarks.results import Row, metadata
 from poseda_ext import Skeleton
@@ -403,14 +403,24 @@ def _measure(target: Target, settings: Settings, clock: CompileClock) -> Row:
     return row | metadata(device)
 
 
-def large_copy_gb_per_s(device: str, threads: int, seconds: float = 0.5) -> float:
-    """Bandwidth of a copy far larger than the cache, bytes read plus bytes written."""
+def machine_limits(
+    device: str, dtype: torch.dtype, threads: int, seconds: float = 0.5
+) -> dict[str, float]:
+    """What the machine can do at best, as keys of a row.
+
+    ``large_copy_gb_per_s``: bytes read plus bytes written by a copy far larger than the cache.
+    ``gflop_per_s``: additions plus multiplications of a large matrix product.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         floor = copy_floor(LARGE_COPY if device == "cuda" else LARGE_COPY >> 1, device)
-        settings = Settings(seconds=seconds)
-        timing = alternate({"copy": Contender(floor.call)}, settings, device)["copy"]
+        product, operations = matrix_product(device, dtype)
+        contenders = {"copy": Contender(floor.call), "product": Contender(product)}
+        timings = alternate(contenders, Settings(seconds=seconds), device)
     finally:
         torch.set_num_threads(before)
-    return floor.gb_per_s(timing.ms)
+    return {
+        "large_copy_gb_per_s": floor.gb_per_s(timings["copy"].ms),
+        "gflop_per_s": operations / timings["product"].ms / 1e6,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.__main__ import main
-from benchmarks.floor import copy_floor
+from benchmarks import instructions
+from benchmarks.__main__ import _parser, _plan, main
+from benchmarks.floor import copy_floor, matrix_product
 from benchmarks.registry import CASES, SKELETONS, Case, bytes_table
 from benchmarks.results import KEYS, Row, compare, ratio, read_rows, table, write_json
 from benchmarks.runner import QUICK, Contender, Target, _timing, alternate, bind, make_sets
@@ -80,9 +82,51 @@ def test_ops_writes_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     for row in rows:
         assert set(KEYS) <= set(row)
         assert row["ours_ms"] > 0 and row["eager_ms"] > 0 and row["floor_ms"] > 0
+        assert row["arithmetic_floor_ms"] == pytest.approx(row["flops"] / row["gflop_per_s"] / 1e6)
         assert row["compiled_ms"] is None and "torch.compile was not asked for" in row["notes"]
         assert row["torch"] == torch.__version__ and row["device_name"] and row["date"]
     assert "eager/ours" in capsys.readouterr().out
+
+
+def test_more_threads_are_for_the_largest_batch() -> None:
+    options = ["--ops", "gpa", "--passes", "fwd", "--batch", "1", "9", "--threads", "1", "2"]
+    args = _parser().parse_args(["ops", "--json", "x", *options])
+    assert _plan(args, args.threads) == [
+        ("gpa", "fwd", 1, 1),
+        ("gpa", "fwd", 9, 1),
+        ("gpa", "fwd", 9, 2),
+    ]
+
+
+def test_matrix_product_counts_its_operations() -> None:
+    call, operations = matrix_product("cpu", torch.bfloat16)
+    call(0)
+    assert operations == 2 * 768**3
+
+
+def test_instructions_are_counted_per_pose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A call costs 500 and a pose 10 instructions; twice as many in eager.
+    def fake(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+        out = next(word.split("=")[1] for word in command if "callgrind-out-file" in word)
+        assert options["env"]["POSEDA_CPU_CAPABILITY"] == "avx2"  # type: ignore[index]
+        for number, (target, side) in enumerate(instructions._targets(["gpa"]), start=1):
+            count = (500 + 10 * target.batch) * (1 if side == "ours" else 2)
+            Path(f"{out}.{number}").write_text(f"fn=x\n1 2\ntotals: {count}\n")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(instructions.shutil, "which", lambda _: "valgrind")
+    monkeypatch.setattr(instructions.subprocess, "run", fake)
+    monkeypatch.setattr(instructions, "metadata", lambda _: {})
+    path = tmp_path / "rows.json"
+    assert main(["instructions", "--json", str(path), "--ops", "gpa"]) == 0
+    rows = json.loads(path.read_text())
+    assert [(r["pass"], r["ours_per_pose"], r["ours_per_call"]) for r in rows] == [
+        ("fwd", 10, 500),
+        ("fwd_bwd", 10, 500),
+    ]
+    assert "| gpa | fwd | 10 | 20 | 2.0 | 500 |" in capsys.readouterr().out
 
 
 def test_compile_failure_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +154,7 @@ def test_table() -> None:
     lines = table([_row(), _row(compiled_ms=None, batch=16384)]).splitlines()
     assert len(lines) == 3
     assert lines[1].split()[-4:] == ["10.0", "5.0", "50%", "-"]
+    assert table([_row(arithmetic_floor_ms=0.8)]).split()[-2:] == ["80%", "-"]
     assert "16,384" in lines[2] and " - " in lines[2]
     markdown = table([_row()], markdown=True).splitlines()
     assert markdown[1].startswith("| --- |") and len(markdown) == 3
