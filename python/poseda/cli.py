@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from poseda.config import MethodName, Settings
 from poseda.data import PoseSet, load_pose_set
+from poseda.distributed import from_first, is_first, joined, launched, speaks_first
 from poseda.experiment import (
     Plan,
     absolute_paths,
@@ -53,6 +55,8 @@ def adapt(
     jobs: int = 0,
 ) -> None:
     """Adapt a lifter to a new place: pre-train or load it, adapt it, evaluate before and after.
+
+    The processes that torchrun starts share the batches of one training after another.
 
     Args:
         settings: what to train on what.
@@ -173,26 +177,42 @@ def _part(poses: PoseSet, split: Split) -> PoseSet:
 
 
 def _run(plan: Plan, resume: Path | None, unused: bool, jobs: int, command: str) -> None:
-    if resume is not None:
-        if unused:
-            raise ValueError("resume: got other settings too, expected none: a run keeps its own")
-        plan = load_plan(resume)
-    else:
-        plan = absolute_paths(plan)
-    check_plan(plan)
-    with locked_folder(plan.settings.out):
-        if resume is None:
-            start_plan(plan)
-        _carry_out(plan, jobs, f"poseda {command} --resume {shlex.quote(str(plan.settings.out))}")
+    if resume is not None and unused:
+        raise ValueError("resume: got other settings too, expected none: a run keeps its own")
+    again = _again(command, resume or plan.settings.out)
+    with ExitStack() as held:
+        with joined(again):
+            plan = absolute_paths(plan) if resume is None else load_plan(resume)
+            check_plan(plan)
+            if is_first():
+                held.enter_context(locked_folder(plan.settings.out))
+                if resume is None:
+                    start_plan(plan)
+            from_first(lambda: None)  # the others wait until the folder is ready
+            _train(plan, jobs, again)
+            if not is_first():
+                return
+        _show_results(plan)
 
 
-def _carry_out(plan: Plan, jobs: int, again: str) -> None:
+def _again(command: str, out: Path) -> str:
+    """The command that goes on with a run."""
+    count = os.environ.get("LOCAL_WORLD_SIZE", "N")
+    program = f"torchrun --nproc-per-node {count} -m poseda" if launched() else "poseda"
+    return f"{program} {command} --resume {shlex.quote(str(out))}"
+
+
+def _train(plan: Plan, jobs: int, again: str) -> None:
     console = Console(stderr=True)
     try:
         run_plan(plan, jobs=jobs, console=console)
     except Interrupted:
-        console.print(f"stopped; go on with: {again}", soft_wrap=True, markup=False)
+        if is_first():
+            console.print(f"stopped; go on with: {again}", soft_wrap=True, markup=False)
         raise SystemExit(130) from None
+
+
+def _show_results(plan: Plan) -> None:
     rows = collect_results(plan)
     report = write_report(plan, rows)
     out = Console()
@@ -227,8 +247,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="poseda", args=arguments)
     except (ValueError, TypeError, OSError, Diverged) as error:
-        print(f"poseda: error: {error}", file=sys.stderr)
+        if speaks_first():
+            print(f"poseda: error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
     except KeyboardInterrupt:
-        print("poseda: stopped", file=sys.stderr)
+        if speaks_first():
+            print("poseda: stopped", file=sys.stderr)
         raise SystemExit(130) from None

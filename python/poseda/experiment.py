@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from poseda.config import MethodName, Settings
 from poseda.data import PoseSet, load_pose_set
 from poseda.data.sampler import Sampler
+from poseda.distributed import from_first, is_first, world_size
 from poseda.files import atomic_write
 from poseda.methods import make_method
 from poseda.metrics import Metrics, evaluate
@@ -178,6 +180,7 @@ def check_plan(plan: Plan) -> None:
     """
     settings = plan.settings
     pick_device(settings.device)
+    _check_batches(settings)
     _, target = load_data(settings)
     if settings.weights is not None:
         _given_lifter(settings)
@@ -191,14 +194,33 @@ def check_plan(plan: Plan) -> None:
         raise ValueError(f"methods: got oracle, but {settings.target} has no pose3d")
 
 
+def _check_batches(settings: Settings) -> None:
+    """Processes that train together share each batch equally."""
+    size = world_size()
+    batches = {"pretrain.batch": settings.pretrain.batch, "adapt.batch": settings.adapt.batch}
+    for name, batch in batches.items():
+        if batch % size:
+            raise ValueError(
+                f"{name}: got {batch} for {size} processes, expected a multiple of {size}: it is "
+                "the batch of all of them together"
+            )
+
+
 def pick_device(name: str) -> torch.device:
-    """ "auto" to a GPU where there is one.
+    """ "auto" to a GPU where there is one. Of several processes each takes its own GPU.
 
     Raises:
         ValueError: if there is no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if world_size() > 1:
+        if name not in ("cuda", "cpu"):
+            raise ValueError(
+                f"device: got {name!r} for {world_size()} processes, expected auto, cpu or cuda: "
+                "each takes the GPU of its own number"
+            )
+        name = f"cuda:{os.environ['LOCAL_RANK']}" if name == "cuda" else name
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -215,6 +237,8 @@ def run_training(
 ) -> None:
     """One training, from its checkpoint if there is one, until its weights lie in the folder.
 
+    Processes that train together all call this; the first writes.
+
     Args:
         settings: of the run.
         method: None pre-trains; otherwise fine-tunes the pre-trained lifter of the same seed.
@@ -224,10 +248,10 @@ def run_training(
     """
     run = RunFolder(folder)
     run.claim(_recipe(settings, method, seed))
-    if run.weights_path.exists():
+    if from_first(run.weights_path.exists):
         return
     if method is None and settings.weights is not None:
-        save_lifter(run.weights_path, _given_lifter(settings))
+        _save(run, _given_lifter(settings))
         return
     device = pick_device(settings.device)
     source, target = load_data(settings)
@@ -252,7 +276,12 @@ def run_training(
         training.run(progress)
     finally:
         run.close()
-    save_lifter(run.weights_path, lifter)
+    _save(run, lifter)
+
+
+def _save(run: RunFolder, lifter: NamedLifter) -> None:
+    if is_first():
+        save_lifter(run.weights_path, lifter)
 
 
 def _recipe(settings: Settings, method: MethodName | None, seed: int) -> dict[str, Any]:

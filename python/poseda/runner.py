@@ -1,4 +1,6 @@
-"""Carries out a plan: its trainings side by side in processes, with progress bars."""
+"""Carries out a plan: its trainings side by side in processes, with progress bars. Where processes
+train together (see `poseda.distributed`) it is one training after another, all processes in each.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from poseda.config import MethodName
+from poseda.distributed import is_first, world_size
 from poseda.experiment import Plan, pick_device, run_training
 from poseda.training.loop import Interrupted
 
@@ -35,7 +38,8 @@ def run_plan(plan: Plan, *, jobs: int = 0, console: Console | None = None) -> No
 
     Args:
         plan: what to train.
-        jobs: trainings at a time; 0 takes one per CPU core, or one where a GPU trains.
+        jobs: trainings at a time; 0 takes one per CPU core, or one where a GPU trains or several
+            processes train together.
         console: where progress is shown.
 
     Raises:
@@ -43,15 +47,22 @@ def run_plan(plan: Plan, *, jobs: int = 0, console: Console | None = None) -> No
     """
     if jobs < 0:
         raise ValueError(f"jobs: got {jobs}, expected at least 0")
+    if jobs > 1 and world_size() > 1:
+        raise ValueError(
+            f"jobs: got {jobs} for {world_size()} processes that train together, expected 1"
+        )
     device = pick_device(plan.settings.device)
+    if world_size() > 1 and device.type == "cuda":
+        torch.cuda.set_device(device)
     waiting: dict[int, list[MethodName]] = {
         seed: [method for method in plan.methods if method != "source-only"] for seed in plan.seeds
     }
     trainings = sum(len(methods) + 1 for methods in waiting.values())
     cores = os.cpu_count() or 1
-    jobs = jobs or (cores if device.type == "cpu" else 1)
+    jobs = jobs or (cores if device.type == "cpu" and world_size() == 1 else 1)
     jobs = max(1, min(jobs, trainings))
-    with _terminable(), Display(console or Console(stderr=True)) as display:
+    console = console or Console(stderr=True)
+    with _terminable(), Display(console, silent=not is_first()) as display:
         if jobs == 1:
             for seed, methods in waiting.items():
                 for method in (None, *methods):
@@ -135,7 +146,8 @@ def _terminable() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if world_size() == 1:  # otherwise torchrun still has an eye on this process
+            signal.signal(signal.SIGTERM, before)
 
 
 def _run_in_worker(plan: Plan, job: Job) -> None:
@@ -154,10 +166,11 @@ def _listen(queue: Any, watch: Watcher) -> None:
 
 
 class Display:
-    """Bars on a terminal; elsewhere a line per training every ten seconds."""
+    """Bars on a terminal; elsewhere a line per training every ten seconds; nothing if silent."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, silent: bool = False) -> None:
         self.console = console
+        self.silent = silent
         self.bars: dict[str, TaskID] = {}
         self.shown_at: dict[str, float] = {}
         self.progress = Progress(
@@ -167,7 +180,7 @@ class Display:
             TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[scalars]}"),
             console=console,
-            disable=not console.is_terminal,
+            disable=silent or not console.is_terminal,
         )
 
     def __enter__(self) -> Display:
@@ -183,6 +196,8 @@ class Display:
         self.progress.stop()
 
     def update(self, name: str, done: int, total: int, scalars: dict[str, float]) -> None:
+        if self.silent:
+            return
         text = _format(scalars, SHOWN)
         if not self.console.is_terminal:
             now = time.monotonic()

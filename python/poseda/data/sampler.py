@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from poseda.data.poseset import PoseSet
+from poseda.distributed import own_rows
 
 
 class Batch(NamedTuple):
@@ -21,7 +22,8 @@ class Batch(NamedTuple):
 
 class Sampler:
     """Draws rows uniformly with replacement, so that sets of any size pair up at random and anew
-    in each batch (the shuffled pairing of PoseDA, section 3.2)."""
+    in each batch (the shuffled pairing of PoseDA, section 3.2). Of several processes that train
+    together each gets its share."""
 
     def __init__(self, poses: PoseSet, random: torch.Generator) -> None:
         self.poses = poses
@@ -34,9 +36,10 @@ class Sampler:
         return Batch(rows, self.pose2d(rows), self.intrinsics(rows), pose3d)
 
     def rows(self, size: int) -> Tensor:
-        """(size,) row numbers."""
+        """Row numbers: (size,), or of several processes each its share of them."""
         device = self.poses.pose2d.device
-        return torch.randint(len(self.poses), (size,), generator=self.random, device=device)
+        rows = torch.randint(len(self.poses), (size,), generator=self.random, device=device)
+        return own_rows(rows)
 
     def pose2d(self, rows: Tensor) -> Tensor:
         """(B, J, 2) screen-normalised."""

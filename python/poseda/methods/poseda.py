@@ -15,6 +15,7 @@ from torch import Tensor
 
 from poseda.config import AdaptSettings
 from poseda.data.sampler import Sampler
+from poseda.distributed import average_gradients, own_rows, world_size
 from poseda.methods.pairs import Pairs
 from poseda.networks.critic import Critic, lipschitz_penalty
 from poseda.networks.generator import Generator, Transformation
@@ -137,7 +138,7 @@ class LocalPoseAugmentation:
         self.generator_optimizer = _rmsprop(self.learned, settings.gan_lr)
         self.critic_optimizer = _rmsprop(self.critic.parameters(), settings.gan_lr)
         self.stabilizer = _STABILIZERS[settings.stabilizer](self.critic, random)
-        batch = settings.batch
+        batch = settings.batch // world_size()
         self.latest = Latest(
             torch.zeros(batch, dtype=torch.int64, device=poses.device),
             Transformation.zeros(batch, skeleton, poses.device),
@@ -166,6 +167,7 @@ class LocalPoseAugmentation:
         gap = -loss.detach()
         self.critic_optimizer.zero_grad()
         self.stabilizer.add_to(loss, real, fake).backward()
+        average_gradients(self.critic.parameters())
         self.critic_optimizer.step()
         self.stabilizer.after_step()
         return {"critic_gap": gap}
@@ -177,6 +179,7 @@ class LocalPoseAugmentation:
         score = self.critic(self.critic.features(made.turned, made.bone_scale)).mean()
         self.generator_optimizer.zero_grad()
         (-score).backward()
+        average_gradients(self.learned)
         torch.nn.utils.clip_grad_norm_(self.learned, MAX_GENERATOR_GRADIENT)
         self.generator_optimizer.step()
         self.critic.requires_grad_(True)
@@ -254,7 +257,8 @@ class Penalty(Stabilizer):
     angles."""
 
     def add_to(self, loss: Tensor, real: Tensor, fake: Tensor) -> Tensor:
-        mix = torch.rand(real.shape[0], 1, generator=self.random, device=real.device)
+        rows = world_size() * real.shape[0]
+        mix = own_rows(torch.rand(rows, 1, generator=self.random, device=real.device))
         return loss + PENALTY_WEIGHT * lipschitz_penalty(self.critic, real, fake, mix)
 
 

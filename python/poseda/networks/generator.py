@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from poseda.distributed import own_rows, world_size
 from poseda_ext import Skeleton, augment
 
 WIDTH = 256
@@ -113,7 +114,8 @@ class Generator(nn.Module):
         return Transformation(bone_rotation, bone_scale, rotation, turned)
 
     def _run(self, network: nn.Module, pose: Tensor, random: torch.Generator | None) -> Tensor:
-        noise = torch.randn(pose.shape[0], NOISE, generator=random, device=pose.device)
+        rows = world_size() * pose.shape[0]
+        noise = own_rows(torch.randn(rows, NOISE, generator=random, device=pose.device))
         return network(torch.cat((pose.flatten(1), noise), dim=1))
 
     def _rotation(
@@ -123,5 +125,6 @@ class Generator(nn.Module):
             with torch.no_grad():
                 scaled = augment(turned, bone_scale=bone_scale, skeleton=self.skeleton).pose3d
                 return self.max_rotation * torch.tanh(self._run(self.rotation, scaled, random))
-        rotation = torch.empty(len(turned), 3, device=turned.device)
-        return rotation.uniform_(-self.max_rotation, self.max_rotation, generator=random)
+        rotation = torch.empty(world_size() * len(turned), 3, device=turned.device)
+        limit = self.max_rotation
+        return own_rows(rotation.uniform_(-limit, limit, generator=random))

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from poseda.distributed import world_size
+
 #: Calls that run as they are before the capture: they create the optimiser's state, and whatever
 #: libraries allocate at first use.
 WARM_UP = 3
@@ -37,7 +39,8 @@ class Step:
     ) -> None:
         self._function = function
         self._random = random
-        self._graphed = graph and random.device.type == "cuda"
+        # Messages between processes would have to be captured too, which nobody has tried here.
+        self._graphed = graph and random.device.type == "cuda" and world_size() == 1
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._scalars: dict[str, Tensor] = {}

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from poseda.data.sampler import Sampler
+from poseda.distributed import any_asks, average, part_random_states, world_size
 from poseda.methods.pairs import Method, Pairs, labelled_pairs
+from poseda.networks.replicas import replicate
 from poseda.training.graphs import Step
 from poseda.training.run_folder import RunFolder
 
@@ -88,6 +90,9 @@ class Training:
         self.total = self.warmup + self.schedule.steps
         self.parameters = list(self.lifter.parameters())
         on_gpu = self.parameters[0].is_cuda
+        self.replica = replicate(self.lifter)
+        # Processes agree on whether to stop: at each step, or where a GPU is read anyway.
+        self.agree_every = LOG_EVERY if on_gpu and world_size() > 1 else 1
         self.optimizer = torch.optim.Adam(
             self.parameters, self.schedule.lr, fused=True, capturable=on_gpu
         )
@@ -112,6 +117,7 @@ class Training:
                 raise self.folder.broken_state(error) from error
         if self.iteration >= self.total:
             return
+        part_random_states()
         self.folder.truncate_metrics(self.iteration)
         self.lifter.train()
         started, started_at = time.perf_counter(), self.iteration
@@ -120,7 +126,8 @@ class Training:
                 scalars = self.step()
                 self.iteration += 1
                 finished = self.iteration == self.total
-                stopping = stop.is_set()  # asked once: a stop during what follows waits its turn
+                # asked once: a stop during what follows waits its turn
+                stopping = self.iteration % self.agree_every == 0 and any_asks(stop.is_set())
                 save = self.iteration % self.checkpoint_every == 0 or finished or stopping
                 if save or self.iteration % LOG_EVERY == 0:
                     done = self.iteration - started_at
@@ -156,8 +163,8 @@ class Training:
         """Eq. 13; returns the loss."""
         device = pose2d.device.type
         with torch.autocast(device, self.precision, enabled=self.precision != torch.float32):
-            predicted = self.lifter(pose2d)
-        loss = nn.functional.mse_loss(predicted.float(), pose3d)
+            predicted = self.replica(pose2d)
+        loss = nn.functional.mse_loss(predicted.to(pose3d.dtype), pose3d)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, MAX_GRADIENT)
@@ -167,7 +174,9 @@ class Training:
     def _log(self, scalars: dict[str, Tensor], rate: float, progress: Progress | None) -> None:
         if self.method is not None:
             scalars = scalars | self.method.describe()
-        values = {name: float(value.float().mean()) for name, value in scalars.items()}
+        means = [value.float().mean() for value in scalars.values()]
+        means = average(torch.stack(means)).tolist() if means else []
+        values = dict(zip(scalars, means, strict=True))
         if not all(math.isfinite(value) for value in values.values()):
             raise Diverged(
                 f"{self.folder.path}: training diverged at iteration {self.iteration}: {values}; "
@@ -198,8 +207,9 @@ class Training:
             self.method.load_state_dict(state["method"])
         self.random.set_state(state["random"])
         torch.set_rng_state(state["torch_random"])
-        if state["cuda_random"]:
-            torch.cuda.set_rng_state_all(state["cuda_random"])
+        # there may be fewer GPUs than before
+        for device, cuda_random in enumerate(state["cuda_random"][: torch.cuda.device_count()]):
+            torch.cuda.set_rng_state(cuda_random, device)
 
 
 def mix(pose2d: Tensor, pose3d: Tensor, made: Pairs) -> tuple[Tensor, Tensor]:
@@ -214,7 +224,11 @@ def mix(pose2d: Tensor, pose3d: Tensor, made: Pairs) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C, or a request to terminate, into an event; a second one kills."""
+    """Turns the first Ctrl-C, or a request to terminate, into an event; a second one kills.
+
+    Of several processes each is asked twice, by the terminal and by torchrun, which kills by
+    itself what does not end in time. So a second one does nothing, nor does one after the end.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -222,11 +236,16 @@ def _interruptible() -> Iterator[threading.Event]:
 
     def request(number: int, frame: FrameType | None) -> None:
         stop.set()
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_DFL if world_size() == 1 else signal.SIG_IGN)
 
     before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    after: dict[signal.Signals, Any] = {**before}
     try:
         yield stop
+    except BaseException:
+        if world_size() > 1:
+            after = dict.fromkeys(before, signal.SIG_IGN)  # what it ends of is still to be said
+        raise
     finally:
-        for number, handler in before.items():
+        for number, handler in after.items():
             signal.signal(number, handler)

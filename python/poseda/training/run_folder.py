@@ -7,6 +7,8 @@
 ``state.pt``               the last checkpoint (tensors and plain values only)
 ``lifter.safetensors``     the trained weights, once training has ended
 ========================== ==================================================================
+
+Where several processes train together all of them read the folder and the first alone writes.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 
 import torch
 
+from poseda.distributed import is_first
 from poseda.files import atomic_write
 
 
@@ -31,10 +34,12 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._events: Any = None
+        if not is_first():
+            return
         path.mkdir(parents=True, exist_ok=True)
         if not os.access(path, os.W_OK):
             raise OSError(f"cannot write {path}: the folder is not writable")
-        self._events: Any = None
 
     @property
     def metrics_path(self) -> Path:
@@ -54,6 +59,8 @@ class RunFolder:
         Raises:
             OSError: if the disk is full, and so on.
         """
+        if not is_first():
+            return
         try:
             with self.metrics_path.open("a") as file:
                 file.write(json.dumps({"step": iteration, **values}) + "\n")
@@ -86,6 +93,8 @@ class RunFolder:
         Raises:
             ValueError: if the folder holds a training with other settings.
         """
+        if not is_first():
+            return
         path = self.path / "settings.json"
         text = json.dumps(settings, indent=2) + "\n"
         if not path.exists():
@@ -99,12 +108,16 @@ class RunFolder:
 
     def truncate_metrics(self, iteration: int) -> None:
         """Drops what was logged after a checkpoint, before training goes on from it."""
+        if not is_first():
+            return
         records = [record for record in self.records() if record["step"] <= iteration]
         with atomic_write(self.metrics_path) as path:
             path.write_text("".join(json.dumps(record) + "\n" for record in records))
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Replaces the checkpoint, as a whole or not at all."""
+        if not is_first():
+            return
         buffer = io.BytesIO()
         torch.save(state, buffer)
         with atomic_write(self.state_path) as path:
