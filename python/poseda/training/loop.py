@@ -175,8 +175,8 @@ class Training:
         if self.method is not None:
             scalars = scalars | self.method.describe()
         means = [value.float().mean() for value in scalars.values()]
-        means = average(torch.stack(means)).tolist() if means else []
-        values = dict(zip(scalars, means, strict=True))
+        numbers: list[float] = average(torch.stack(means)).tolist() if means else []
+        values = dict(zip(scalars, numbers, strict=True))
         if not all(math.isfinite(value) for value in values.values()):
             raise Diverged(
                 f"{self.folder.path}: training diverged at iteration {self.iteration}: {values}; "
