@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.instructions import count_instructions, instructions_table
 from benchmarks.memory import measure_memory
+from benchmarks.readme import write_sections
 from benchmarks.registry import CASES, SKELETONS, bytes_table
 from benchmarks.results import Row, compare, read_rows, table, write_json
 from benchmarks.runner import (
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("file")
     show.add_argument("--markdown", action="store_true")
 
+    commands.add_parser("readme", help="write the numbers of benchmarks/results into the READMEs")
     commands.add_parser("bytes", help="bytes and arithmetic per pose of every op")
     return parser
 
@@ -98,8 +100,8 @@ def _plan(args: argparse.Namespace, threads: Sequence[int]) -> list[tuple[str, s
     return [
         (op, which, batch, count)
         for op in args.ops
-        for which in args.passes
         for batch in args.batch
+        for which in args.passes
         for count in (threads if batch == max(args.batch) else threads[:1])
     ]
 
@@ -150,6 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(fell)
     elif args.command == "table":
         print(table(read_rows(args.file), args.markdown))
+    elif args.command == "readme":
+        write_sections()
     else:
         print(bytes_table())
     return 0

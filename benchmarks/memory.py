@@ -1,4 +1,4 @@
-"""Peak device memory of an op and of its reference, and whether runs agree bit for bit."""
+"""Peak device memory and launches of an op, and whether its runs agree bit for bit."""
 
 from __future__ import annotations
 
@@ -24,6 +24,20 @@ def _peak(call: Call) -> int | None:
     return torch.cuda.max_memory_allocated() - before
 
 
+def launches(call: Call) -> int | None:
+    """Kernels, copies and fills that the call starts on the device; None where none is seen."""
+    call(0)
+    torch.cuda.synchronize()
+    try:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+            call(0)
+            torch.cuda.synchronize()
+    except RuntimeError:
+        return None
+    on_device = torch.autograd.DeviceType.CUDA
+    return sum(event.device_type == on_device for event in profiler.events()) or None
+
+
 def _flat(result: object) -> list[torch.Tensor]:
     return [t for t in result if isinstance(t, torch.Tensor)]  # type: ignore[attr-defined]
 
@@ -39,7 +53,7 @@ def identical(call: Call, times: int = 5) -> bool:
 
 
 def measure_memory(op: str, batch: int, joints: int = 16) -> list[Row]:
-    """A row per pass: peak bytes of ours and of the reference, and bit identity of ours."""
+    """A row per pass: peak bytes of both, and what ours launches and whether its bits agree."""
     rows = []
     for which in PASSES:
         target = Target(CASES[op], which, "cuda", torch.float32, joints, batch, 1)
@@ -54,6 +68,7 @@ def measure_memory(op: str, batch: int, joints: int = 16) -> list[Row]:
             "batch": batch,
             "ours_peak_bytes": _peak(ours),
             "eager_peak_bytes": _peak(eager),
+            "ours_launches": launches(ours),
             "bit_identical": identical(ours),
         }
         rows.append(row | metadata("cuda"))

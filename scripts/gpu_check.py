@@ -3,10 +3,13 @@
     python3 scripts/gpu_check.py --out DIR
 
 Needs the Python at hand to have torch with CUDA, pybind11, pytest, hypothesis, numpy and scipy, and
-cmake, ninja, nvcc and compute-sanitizer on the path; no network and no write access outside DIR and
-the folder for temporary files. Writes DIR/gpu_check.json, anew after every stage, so that a run cut
-short leaves what it has measured. Exit status: 0 where every stage passed, 1 where one did not,
-2 where there is no GPU. Changes no setting of the GPU.
+cmake, ninja, nvcc and compute-sanitizer on the path; the stage "train" needs what poseda needs.
+No network, and no write access outside DIR and the folder for temporary files. Writes
+DIR/gpu_check.json, anew after every stage, so that a run cut short leaves what it has measured. Its
+"goals" say what was asked for, what was measured, and whether that is met; they do not decide the
+exit status. Copied to benchmarks/results, the file is what the READMEs show of the GPU. Exit
+status: 0 where every stage passed, 1 where one did not, 2 where there is no GPU. Changes no setting
+of the GPU.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from benchmarks.goals import judge  # noqa: E402
+
 RESULT = "gpu_check.json"
 TAIL = 4000  # characters of output kept of a stage that failed
 LARGE = 1 << 20
@@ -164,11 +170,21 @@ def run_stages(
         seconds = min(stage.seconds, max(left - reserved, min(stage.reserve, left)))
         report["stages"][stage.name] = _result(stage, workspace, seconds, report)
         report["rows"] += report["stages"][stage.name].pop("rows", [])
+        report["goals"] = judge(_measured(report))
         report["passed"] = all(r["status"] == "passed" for r in report["stages"].values())
         report["finished"] = number + 1 == len(stages)
         write_report(path, report)
         print(_line(stage.name, report["stages"][stage.name]), flush=True)
     return report
+
+
+def _measured(report: Result) -> list[Result]:
+    """The rows of the ops, of their memory and of the training step."""
+    stages = report["stages"].values()
+    return [
+        *report["rows"],
+        *(row for s in stages for key in ("memory", "train") for row in s.get(key, [])),
+    ]
 
 
 def _result(stage: Stage, workspace: Workspace, seconds: float, report: Result) -> Result:
@@ -182,6 +198,12 @@ def _result(stage: Stage, workspace: Workspace, seconds: float, report: Result) 
 def _line(name: str, result: Result) -> str:
     detail = result.get("summary") or result.get("reason") or ""
     return f"{name:<18} {result['status']:<10} {result.get('seconds', 0):>6} s  {detail}".rstrip()
+
+
+def _goal_line(goal: Result) -> str:
+    state = {True: "met", False: "MISSED", None: ""}[goal["met"]]
+    measured = goal["measured"] or "not measured"
+    return f"{goal['goal']:<62} {goal['bound'] or '':<14} {measured:<14} {state}".rstrip()
 
 
 # The stages.
@@ -399,8 +421,26 @@ def bench(name: str, *options: str) -> Callable[[Workspace, float], Result]:
     return action
 
 
+def train(workspace: Workspace, seconds: float) -> Result:
+    """The training step against its baseline and its bare networks."""
+    path = workspace.work / "train.json"
+    command = [
+        workspace.python,
+        "-m",
+        "benchmarks",
+        "train",
+        "--device",
+        "cuda",
+        "--json",
+        str(path),
+    ]
+    found = workspace.run([*command, "--seconds", "5"], seconds)
+    rows = _rows(path)
+    return found.describe() | {"train": rows, "summary": f"{len(rows)} rows"}
+
+
 def memory(workspace: Workspace, seconds: float) -> Result:
-    """Peak memory of ours and of the reference, and whether runs of ours agree bit for bit."""
+    """Peak memory of ours and of the reference, launches, and whether runs agree bit for bit."""
     path = workspace.work / "memory.json"
     command = [workspace.python, "-m", "benchmarks", "memory", "--json", str(path)]
     found = workspace.run([*command, "--batch", str(LARGE)], seconds)
@@ -433,9 +473,11 @@ STAGES = (
         needs="import",
     ),
     Stage("memory", 40, 25, memory, needs="import"),
+    Stage("train", 90, 60, train, needs="import"),
     Stage("memcheck", 90, 40, sanitize("memcheck"), needs="import"),
     Stage("racecheck", 60, 30, sanitize("racecheck"), needs="import"),
-    Stage("initcheck", 60, 30, sanitize("initcheck"), needs="import"),
+    Stage("initcheck", 60, 25, sanitize("initcheck"), needs="import"),
+    Stage("synccheck", 60, 25, sanitize("synccheck"), needs="import"),
     Stage(
         "bench_bfloat16",
         45,
@@ -476,6 +518,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="gpu_check_") as work:
         workspace = Workspace(args.out.resolve(), Path(work), gpu)
         report = run_stages(stages, workspace, args.seconds)
+    print(*map(_goal_line, report["goals"]), sep="\n")
     print(f"{'passed' if report['passed'] else 'FAILED'}: {args.out / RESULT}")
     return 0 if report["passed"] else 1
 

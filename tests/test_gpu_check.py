@@ -107,6 +107,32 @@ def test_stages_share_the_time(workspace: Any) -> None:
     assert now[0] <= 100
 
 
+def test_the_report_judges_the_goals(workspace: Any) -> None:
+    rows = [
+        {"op": "augment", "pass": "fwd", "ours_peak_bytes": 1, "eager_peak_bytes": 8,
+         "bit_identical": True},
+    ]  # fmt: skip
+    steps = [{"step": "iteration", "device": "cuda", "ours_ms": 3.0, "networks_ms": 2.0}]
+    stages = [
+        _stage("memory", {"status": "passed", "memory": rows}),
+        _stage("train", {"status": "passed", "train": steps}),
+    ]
+    goals = gpu_check.run_stages(stages, workspace, 100)["goals"]
+    measured = {goal["goal"]: goal["measured"] for goal in goals if goal["measured"]}
+    assert list(measured.values()) == ["12%", "1", "1.50"]
+    assert gpu_check._goal_line(goals[0]).endswith("not measured")
+
+
+def test_train_rows_before_a_failure_count(workspace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], *_: Any, **__: Any) -> Any:
+        Path(command[command.index("--json") + 1]).write_text('[{"step": "critic"}]')
+        return gpu_check.Finished(None, "")
+
+    monkeypatch.setattr(workspace, "run", run)
+    result = gpu_check.train(workspace, 1)
+    assert result["status"] == "timed out" and result["train"] == [{"step": "critic"}]
+
+
 def test_the_stages_fit_into_nine_minutes() -> None:
     assert sum(stage.reserve for stage in gpu_check.STAGES) < 530
     names = [stage.name for stage in gpu_check.STAGES]

@@ -1,0 +1,225 @@
+"""Writes the sections of the README files that show measured numbers, from `benchmarks/results`.
+
+A section stands between ``<!-- benchmarks: begin -->`` and ``<!-- benchmarks: end -->``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.goals import goals_table
+from benchmarks.instructions import instructions_table
+from benchmarks.registry import CASES
+from benchmarks.results import OPPONENTS, ROOT, Row, floor_share, ratio, read_rows, table
+
+RESULTS = ROOT / "benchmarks" / "results"
+OPS, INSTRUCTIONS, TRAIN, GPU = (
+    f"{name}.json" for name in ("ops_cpu", "instructions_cpu", "train_cpu", "gpu_check")
+)
+PASSES = {"fwd": "forward", "fwd_bwd": "forward + backward"}
+_SECTION = re.compile(r"(<!-- benchmarks: begin[^>]*-->\n).*?(<!-- benchmarks: end -->)", re.DOTALL)
+
+
+def _load(folder: Path, name: str) -> Any:
+    """The content of a results file; None where it is not there."""
+    path = folder / name
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _origin(rows: Sequence[Row]) -> str:
+    """Machine, torch, kernels, commit and date."""
+    first = rows[0]
+    commits = sorted({(row["commit"] or "unknown")[:12] for row in rows})
+    kernels = (first.get("build_info") or {}).get("cpu_level")
+    machine = f"{first['cpu']}, {first['cpu_count']} cores" if not first["gpu"] else first["gpu"]
+    parts = [
+        machine,
+        f"{kernels} kernels" if kernels and not first["gpu"] else None,
+        f"torch {first['torch']}",
+        f"Python {first['python']}",
+        f"commit {', '.join(f'`{commit}`' for commit in commits)}",
+        first["date"][:10],
+    ]
+    changed = any(row.get("modified") for row in rows)
+    return ", ".join(p for p in parts if p) + (", with uncommitted changes" if changed else "")
+
+
+def _times(row: Row, opponent: str) -> str:
+    ms, times = row[f"{opponent}_ms"], ratio(row, opponent)
+    return "-" if ms is None or times is None else f"{ms:.3g} ({times:.2g}x)"
+
+
+def main_table(rows: Sequence[Row]) -> str:
+    """`augment` in every pass, batch and number of threads."""
+    lines = [
+        "| pass | batch | threads | ours | plain torch, eager | plain torch, compiled | floor |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    order = list(PASSES)
+    for row in sorted(rows, key=lambda r: (order.index(r["pass"]), r["batch"], r["threads"])):
+        share = floor_share(row)
+        lines.append(
+            f"| {PASSES[row['pass']]} | {row['batch']:,} | {row['threads']} "
+            f"| {row['ours_ms']:.3g} | {_times(row, 'eager')} | {_times(row, 'compiled')} "
+            f"| {'-' if share is None else f'{share:.0%}'} |"
+        )
+    return "\n".join(lines)
+
+
+def _range(rows: Sequence[Row], opponent: str) -> str:
+    found = [value for row in rows if (value := ratio(row, opponent)) is not None]
+    return f"{min(found):.1f} to {max(found):.1f}" if found else "-"
+
+
+def other_table(rows: Sequence[Row]) -> str:
+    """For each other op how many times faster ours is, over all batches and threads."""
+    lines = [
+        "| op | forward: eager | compiled | forward + backward: eager | compiled |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for op in CASES:
+        of_op = [[r for r in rows if r["op"] == op and r["pass"] == which] for which in PASSES]
+        if op != "augment" and any(of_op):
+            cells = [_range(found, opponent) for found in of_op for opponent in OPPONENTS]
+            lines.append(f"| `{op}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def not_won(rows: Sequence[Row]) -> str:
+    """The cases in which ours is not the fastest; where there are none, the smallest lead."""
+    leads = [
+        (times, _lead(row, opponent, times))
+        for row in rows
+        for opponent in OPPONENTS
+        if (times := ratio(row, opponent)) is not None
+    ]
+    lost = [f"- {words}" for times, words in sorted(leads) if times <= 1]
+    if lost:
+        return "\n".join(["Where ours is not the fastest:", "", *lost])
+    return f"Ours is the fastest in every row; the smallest lead: {min(leads)[1]}." if leads else ""
+
+
+def _lead(row: Row, opponent: str, times: float) -> str:
+    threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+    return (
+        f"`{row['op']}` {PASSES[row['pass']]}, batch {row['batch']:,}, {threads}: "
+        f"{times:.2f}x against {opponent}"
+    )
+
+
+def _train_lines(rows: Sequence[Row]) -> str:
+    """The training steps, milliseconds."""
+    lines = [
+        "| training step | batch | threads | ours | PoseAug's way | its bare networks | poses/s |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        times = row["baseline_ms"] / row["ours_ms"]
+        lines.append(
+            f"| {row['step']} | {row['batch']:,} | {row['threads']} | {row['ours_ms']:.3g} "
+            f"| {row['baseline_ms']:.3g} ({times:.2g}x) | {row['networks_ms']:.3g} "
+            f"| {row['poses_per_s']:,.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def _gpu_lines(report: Any) -> str:
+    if report is None:
+        return "On a GPU: not measured yet; `make gpu-check OUT=DIR` does it."
+    rows = [row for row in report["rows"] if row.get("op") == "augment"]
+    machine = report["machine"]
+    origin = (
+        f"{machine['gpu']}, torch {machine.get('torch')}, commit "
+        f"`{(machine.get('commit') or 'unknown')[:12]}`, {machine.get('date', '')[:10]}"
+    )
+    failed = [name for name, stage in report["stages"].items() if stage["status"] != "passed"]
+    state = f" Stages that did not pass: {', '.join(failed)}." if failed else ""
+    parts = [f"On a GPU ({origin}), milliseconds:{state}", main_table(rows)]
+    train = report["stages"].get("train", {}).get("train")
+    if train:
+        parts.append(_train_lines(train))
+    return "\n\n".join([*parts, goals_table(report.get("goals", []))])
+
+
+def performance(folder: Path = RESULTS) -> str:
+    """The section of the project's README."""
+    rows = read_rows(folder / OPS)
+    train = _load(folder, TRAIN)
+    parts = [
+        f"{_origin(rows)}.",
+        "`augment` with all stages, 16 joints, float32, milliseconds a call, all in one run.\n"
+        "In brackets: how many times faster ours is. Floor: the time that the machine needs at\n"
+        "least, as a share of ours.",
+        main_table([row for row in rows if row["op"] == "augment"]),
+        "The other ops, times faster, from the least to the most over batches and threads:",
+        other_table(rows),
+        not_won(rows),
+    ]
+    if train:
+        parts += [f"Training, milliseconds a step ({_origin(train)}):", _train_lines(train)]
+    return "\n\n".join(part for part in [*parts, _gpu_lines(_load(folder, GPU))] if part)
+
+
+def details(folder: Path = RESULTS) -> str:
+    """The section of the benchmarks' README: every row, and the instruction counts."""
+    rows = read_rows(folder / OPS)
+    counted = _load(folder, INSTRUCTIONS)
+    copies = {row["threads"]: row.get("large_copy_gb_per_s") for row in rows}
+    products = {row["threads"]: row.get("gflop_per_s") for row in rows}
+    limits = [
+        f"{name} on {threads} thread{'s' if threads > 1 else ''} {value:,.0f} {unit}"
+        for name, found, unit in (
+            ("a large copy", copies, "GB/s"),
+            ("a matrix product", products, "GFLOP/s"),
+        )
+        for threads, value in found.items()
+        if value
+    ]
+    doubtful = sum(not row.get("reliable", True) for row in rows)
+    parts = [
+        f"CPU: {_origin(rows)}. Measured limits: {', '.join(limits)}. "
+        f"{doubtful or 'No'} row{'' if doubtful == 1 else 's'} disturbed by other work.",
+        table(rows, markdown=True),
+    ]
+    if counted:
+        parts += [
+            f"Instructions ({counted[0]['level']} kernels, which is the most that valgrind knows; "
+            f"commit `{(counted[0]['commit'] or 'unknown')[:12]}`):",
+            instructions_table(counted),
+        ]
+    report = _load(folder, GPU)
+    if report:
+        parts += [f"GPU: {report['machine']['gpu']}.", table(report["rows"], markdown=True)]
+    else:
+        parts.append("GPU: not measured yet. No number for CUDA is given until it has been.")
+    return "\n\n".join(parts)
+
+
+def sections(folder: Path = RESULTS) -> dict[Path, str]:
+    """What each file's section should hold."""
+    return {
+        ROOT / "README.md": performance(folder),
+        ROOT / "benchmarks" / "README.md": details(folder),
+    }
+
+
+def with_section(text: str, section: str) -> str:
+    """The text with its section replaced.
+
+    Raises:
+        ValueError: if it has not exactly one.
+    """
+    found = len(_SECTION.findall(text))
+    if found != 1:
+        raise ValueError(f"got {found} sections of benchmarks, expected 1")
+    return _SECTION.sub(lambda match: f"{match[1]}{section}\n{match[2]}", text)
+
+
+def write_sections() -> None:
+    """Writes both files anew."""
+    for path, section in sections().items():
+        path.write_text(with_section(path.read_text(), section))
