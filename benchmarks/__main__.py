@@ -1,4 +1,4 @@
-"""Command line: ``python -m benchmarks ops|memory|instructions|compare|table|readme|bytes``."""
+"""Command line: ``python -m benchmarks ops|memory|instructions|compare|table|bytes|scaling``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from benchmarks.runner import (
     machine_limits,
     measure,
 )
+from benchmarks.scaling import STEP_MS, scaling_tables
+from poseda.networks.lifters import LIFTERS
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,6 +76,17 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("readme", help="write the numbers of benchmarks/results into the READMEs")
     commands.add_parser("bytes", help="bytes and arithmetic per pose of every op")
+
+    scaling = commands.add_parser("scaling", help="predict the efficiency of 8 and 64 GPUs")
+    scaling.add_argument("--lifter", choices=LIFTERS, default="videopose3d")
+    scaling.add_argument(
+        "--step-ms",
+        nargs="+",
+        type=_positive_ms,
+        default=list(STEP_MS),
+        metavar="MS",
+        help="milliseconds that one GPU takes for an iteration",
+    )
     return parser
 
 
@@ -81,6 +94,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"got {value}, expected at least 1")
+    return value
+
+
+def _positive_ms(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"got {value}, expected milliseconds above 0")
     return value
 
 
@@ -154,6 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(table(read_rows(args.file), args.markdown))
     elif args.command == "readme":
         write_sections()
+    elif args.command == "scaling":
+        print(scaling_tables(args.lifter, args.step_ms))
     else:
         print(bytes_table())
     return 0
