@@ -1,4 +1,4 @@
-"""Command line: ``python -m benchmarks ops|memory|instructions|compare|table|bytes|scaling``."""
+"""Command line: ``python -m benchmarks COMMAND``; ``--help`` lists the commands."""
 
 from __future__ import annotations
 
