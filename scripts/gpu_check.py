@@ -397,6 +397,16 @@ def sanitize(tool: str) -> Callable[[Workspace, float], Result]:
     return action
 
 
+def sass(workspace: Workspace, seconds: float) -> Result:
+    """No local memory and only coalesced access in the machine code: see check_sass.py."""
+    (module,) = (workspace.site / "poseda_ext").glob("_C*.so")
+    architecture = "sm_" + workspace.gpu["capability"].replace(".", "")
+    script = str(ROOT / "scripts" / "check_sass.py")
+    command = [workspace.python, script, str(module), "--architectures", architecture]
+    found = workspace.run(command, seconds)
+    return found.describe() | {"summary": "; ".join(found.output.splitlines()[-2:])}
+
+
 def correct(workspace: Workspace, seconds: float) -> Result:
     """Every form of every op against the reference on the CPU, without the sanitizer."""
     script = str(ROOT / "scripts" / "sanitize_ops.py")
@@ -460,6 +470,7 @@ STAGES = (
     Stage("machine", 30, 20, machine),
     Stage("build", 150, 60, build, needs="machine"),
     Stage("import", 30, 15, imported, needs="build"),
+    Stage("sass", 40, 10, sass, needs="import"),
     Stage("correct", 60, 30, correct, needs="import"),
     Stage("tests", 120, 40, cuda_tests, needs="import"),
     Stage(

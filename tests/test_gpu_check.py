@@ -123,6 +123,23 @@ def test_the_report_judges_the_goals(workspace: Any) -> None:
     assert gpu_check._goal_line(goals[0]).endswith("not measured")
 
 
+def test_sass_is_of_the_module_just_built(workspace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = workspace.site / "poseda_ext" / "_C.so"
+    module.parent.mkdir(parents=True)
+    module.touch()
+    workspace.gpu["capability"] = "9.0"
+    seen: list[str] = []
+
+    def run(command: list[str], *_: Any, **__: Any) -> Any:
+        seen.extend(command)
+        return gpu_check.Finished(1, "sm_90: 1 kernel\nsm_90 Gpa float: 1 x LDL\n")
+
+    monkeypatch.setattr(workspace, "run", run)
+    result = gpu_check.sass(workspace, 1)
+    assert seen[2:] == [str(module), "--architectures", "sm_90"]
+    assert result["status"] == "failed" and result["summary"].endswith("1 x LDL")
+
+
 def test_train_rows_before_a_failure_count(workspace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(command: list[str], *_: Any, **__: Any) -> Any:
         Path(command[command.index("--json") + 1]).write_text('[{"step": "critic"}]')

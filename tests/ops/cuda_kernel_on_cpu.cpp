@@ -57,9 +57,8 @@ Upper __float2half_rn(float x) {
 }
 Upper __float2bfloat16_rn(float x) { return __float2half_rn(x); }
 
-constexpr int kShared = 48 * 1024;
 namespace poseda {
-unsigned char shared_bytes[kShared] __attribute__((aligned(16)));
+unsigned char shared_bytes[48 * 1024] __attribute__((aligned(16)));
 }
 
 #include "cuda/kernel.cuh"
@@ -96,7 +95,7 @@ void launch(const Op& op, const Fields& fields, int stride, int poses) {
     threadIdx.x = thread;
     for (int block = 0; block < blocks; ++block) {
       blockIdx.x = static_cast<unsigned>(block);
-      if (thread == 0) std::memset(shared_bytes, 0xff, kShared);
+      if (thread == 0) std::memset(shared_bytes, 0xff, sizeof(shared_bytes));
       barrier.arrive_and_wait();
       tile_kernel<Op, Storage>(op, fields, stride, poses);
       barrier.arrive_and_wait();
@@ -167,6 +166,10 @@ int check_wide() {
 int main() {
   using namespace poseda;
   int wrong = check_wide();
+  // A full block; a tile that only fits twice; a small batch; a smaller one of large tiles.
+  wrong += poses_per_block(1 << 20, 604) != 32 || poses_per_block(1 << 20, 18000) != 2;
+  wrong += poses_per_block(1024, 604) != 8 || poses_per_block(2048, 604) != 16;
+  wrong += poses_per_block(1, 18000) != 2 || poses_per_block(1 << 20, 40000) != 1;
   for (const int batch : {1, 2, 31, 67})
     for (const int poses : {8, 28})
       for (const int shift : {0, 1}) {
