@@ -150,25 +150,26 @@ def _default_backward(op: Op, *args: Any) -> Any:
     return _flat([_or_empty(grad, like) for grad in found])
 
 
-def _save(op: Op, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+def _save(op: Op, ctx: Any, inputs: tuple[Any, ...]) -> None:
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*inputs[: len(op.inputs)])
     ctx.options = inputs[len(op.inputs) :]
 
 
-def _backward(op: Op, ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+def _backward(
+    op: Op, backward: Callable[..., Any], ctx: Any, *grads: Tensor | None
+) -> tuple[Tensor | None, ...]:
     no_options = (None,) * len(op.options)
     wanted = ctx.needs_input_grad[: len(op.inputs)]
     if all(grad is None for grad in grads):
         return (None,) * len(op.inputs) + no_options
     needs = sum(1 << i for i, want in enumerate(wanted) if want)
-    backward_op = getattr(torch.ops.poseda, f"{op.name}_backward").default
-    found = backward_op(*grads, *ctx.saved_tensors, *ctx.options, needs)
+    found = backward(*grads, *ctx.saved_tensors, *ctx.options, needs)
     found = [found] if isinstance(found, Tensor) else found
     return (*(g if want else None for g, want in zip(found, wanted, strict=True)), *no_options)
 
 
-def _save_backward(op: Op, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+def _save_backward(op: Op, ctx: Any, inputs: tuple[Any, ...]) -> None:
     ctx.set_materialize_grads(False)
     grads, tensors, ctx.options, ctx.wanted = _split(op, inputs)
     ctx.save_for_backward(*grads, *tensors)
@@ -189,22 +190,89 @@ def _backward_of_backward(op: Op, ctx: Any, *grad_grads: Tensor | None) -> tuple
     return (*second, *(None for _ in ctx.options), None)
 
 
-def register(op: Op) -> None:
-    """Defines ``poseda::<name>`` and its backward, with everything but the compiled kernels."""
+def register(op: Op) -> Callable[..., Any]:
+    """Defines ``poseda::<name>`` and its backward, with everything but the compiled kernels.
+
+    Returns:
+        (*tensors, *options) to the outputs: the op as Python calls it.
+    """
     grads = [f"Tensor? grad_{name}" for name in op.outputs]
-    forward, backward = op.name, f"{op.name}_backward"
-    _define(forward, [*op.inputs, *op.options], len(op.outputs))
-    _define(backward, [*grads, *op.inputs, *op.options, "int needs"], len(op.inputs))
-    for name, fake, default, derivative, save in (
-        (forward, _fake, _default, _backward, _save),
-        (backward, _fake_backward, _default_backward, _backward_of_backward, _save_backward),
-    ):
-        _library.impl(name, partial(default, op), "CompositeExplicitAutograd")
-        name = f"poseda::{name}"
-        torch.library.register_fake(name, partial(fake, op), lib=_library)
-        torch.library.register_autograd(
-            name, partial(derivative, op), setup_context=_with_keywords(save, op), lib=_library
-        )
+    _define(op.name, [*op.inputs, *op.options], len(op.outputs))
+    _define(
+        f"{op.name}_backward",
+        [*grads, *op.inputs, *op.options, "int needs"],
+        len(op.inputs),
+    )
+    backward = _implement(
+        f"{op.name}_backward",
+        default=partial(_default_backward, op),
+        fake=partial(_fake_backward, op),
+        save=partial(_save_backward, op),
+        derivative=partial(_backward_of_backward, op),
+    )
+    return _implement(
+        op.name,
+        default=partial(_default, op),
+        fake=partial(_fake, op),
+        save=partial(_save, op),
+        derivative=partial(_backward, op, backward),
+    )
+
+
+def _implement(
+    name: str,
+    *,
+    default: Callable[..., Any],
+    fake: Callable[..., Any],
+    save: Callable[..., None],
+    derivative: Callable[..., Any],
+) -> Callable[..., Any]:
+    """Registers what torch needs of an op that is defined; returns the quick way to call it."""
+    _library.impl(name, default, "CompositeExplicitAutograd")
+    qualified = f"poseda::{name}"
+    torch.library.register_fake(qualified, fake, lib=_library)
+
+    # torch passes `inputs` and `output` by keyword, and looks at the signature.
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        save(ctx, inputs)
+
+    torch.library.register_autograd(
+        qualified, derivative, setup_context=setup_context, lib=_library
+    )
+    return _direct(getattr(torch.ops.poseda, name).default, save, derivative)
+
+
+def _direct(
+    op: Any, save: Callable[..., None], derivative: Callable[..., Any]
+) -> Callable[..., Any]:
+    """A call of the op that records its derivative here, and not in torch's dispatcher.
+
+    The same as the registered autograd at half its price, which for small batches is most of the
+    whole: that goes through the dispatcher twice, each time by way of Python.
+    """
+
+    def below_autograd(*args: Any) -> Any:
+        with torch._C._AutoDispatchBelowAutograd():
+            return op(*args)
+
+    def forward(ctx: Any, *args: Any) -> Any:
+        save(ctx, args)
+        return below_autograd(*args)
+
+    node = type(
+        f"{op.name()}_node",
+        (torch.autograd.Function,),
+        {"forward": staticmethod(forward), "backward": staticmethod(derivative)},
+    )
+
+    def call(*args: Any) -> Any:
+        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+            return op(*args)
+        if torch.is_grad_enabled() and torch._C._any_requires_grad(*args):
+            return node.apply(*args)
+        return below_autograd(*args)
+
+    return call
 
 
 def _define(name: str, arguments: list[str], results: int) -> None:
@@ -212,11 +280,3 @@ def _define(name: str, arguments: list[str], results: int) -> None:
     tags = (torch.Tag.pt2_compliant_tag,)
     _library.define(f"{name}({', '.join(arguments)}) -> ({returns})", tags=tags)
 
-
-def _with_keywords(save: Callable[..., None], op: Op) -> Callable[..., None]:
-    """torch passes `inputs` and `output` by keyword, and looks at the signature."""
-
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        save(op, ctx, inputs, output)
-
-    return setup_context

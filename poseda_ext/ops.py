@@ -66,7 +66,7 @@ def _augment_shapes(
     )
 
 
-register(
+_call_augment = register(
     Op(
         name="augment",
         inputs=(
@@ -150,7 +150,7 @@ def augment(
         ("root", root, (3,)),
         ("intrinsics", intrinsics, (4,)),
     )
-    pose3d, solved, pose2d = torch.ops.poseda.augment.default(
+    pose3d, solved, pose2d = _call_augment(
         pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics, skeleton.parents
     )
     if intrinsics is None:
@@ -164,7 +164,7 @@ def _gpa_reference(pose: Tensor, target2d: Tensor, intrinsics: Tensor) -> tuple[
     return (reference.gpa(pose, target2d, intrinsics),)
 
 
-register(
+_call_gpa = register(
     Op(
         name="gpa",
         inputs=("Tensor pose", "Tensor target2d", "Tensor intrinsics"),
@@ -204,7 +204,7 @@ def gpa(pose: Tensor, target2d: Tensor, intrinsics: Tensor) -> Tensor:
         ("target2d", target2d, (joints, 2)),
         ("intrinsics", intrinsics, (4,)),
     )
-    return torch.ops.poseda.gpa.default(pose, target2d, intrinsics)
+    return _call_gpa(pose, target2d, intrinsics)
 
 
 def _project_reference(
@@ -213,7 +213,7 @@ def _project_reference(
     return (reference.project(points, intrinsics, distortion),)
 
 
-register(
+_call_project = register(
     Op(
         name="project",
         inputs=("Tensor points", "Tensor intrinsics", "Tensor? distortion"),
@@ -253,7 +253,7 @@ def project(points: Tensor, intrinsics: Tensor, distortion: Tensor | None = None
         ("intrinsics", intrinsics, (4,)),
         ("distortion", distortion, (5,)),
     )
-    return torch.ops.poseda.project.default(points, intrinsics, distortion)
+    return _call_project(points, intrinsics, distortion)
 
 
 def _bones_reference(pose: Tensor, parents: Sequence[int]) -> tuple[Tensor]:
@@ -264,7 +264,7 @@ def _bones_shapes(pose: Tensor, parents: Sequence[int]) -> tuple[Shape]:
     return ((*pose.shape[:-2], len(parents) - 1, pose.shape[-1]),)
 
 
-register(
+_call_bones = register(
     Op(
         name="bones",
         inputs=("Tensor pose",),
@@ -295,7 +295,7 @@ def bones(pose: Tensor, skeleton: Skeleton = H36M_16) -> Tensor:
     """
     joints = check_skeleton(skeleton)
     (pose,) = prepare("bones", 2, ("pose", pose, (joints, two_or_three(pose))))
-    return torch.ops.poseda.bones.default(pose, skeleton.parents)
+    return _call_bones(pose, skeleton.parents)
 
 
 def _pose_from_bones_reference(
@@ -310,7 +310,7 @@ def _pose_from_bones_shapes(
     return ((*bones.shape[:-2], len(parents), bones.shape[-1]),)
 
 
-register(
+_call_pose_from_bones = register(
     Op(
         name="pose_from_bones",
         inputs=("Tensor bones", "Tensor? root"),
@@ -350,7 +350,7 @@ def pose_from_bones(
         ("bones", bones, (joints - 1, dimension)),
         ("root", root, (dimension,)),
     )
-    return torch.ops.poseda.pose_from_bones.default(bones, root, skeleton.parents)
+    return _call_pose_from_bones(bones, root, skeleton.parents)
 
 
 def _kcs_reference(pose: Tensor, parents: Sequence[int], unit: bool) -> tuple[Tensor]:
@@ -361,7 +361,7 @@ def _kcs_shapes(pose: Tensor, parents: Sequence[int], unit: bool) -> tuple[Shape
     return ((*pose.shape[:-2], len(parents) - 1, len(parents) - 1),)
 
 
-register(
+_call_kcs = register(
     Op(
         name="kcs",
         inputs=("Tensor pose",),
@@ -393,7 +393,7 @@ def kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) -> Te
     """
     joints = check_skeleton(skeleton)
     (pose,) = prepare("kcs", 2, ("pose", pose, (joints, two_or_three(pose))))
-    return torch.ops.poseda.kcs.default(pose, skeleton.parents, unit)
+    return _call_kcs(pose, skeleton.parents, unit)
 
 
 def _part_kcs_reference(
@@ -423,7 +423,7 @@ def _part_features(sizes: Sequence[int]) -> int:
     return sum(size * (size + 1) // 2 for size in sizes)
 
 
-register(
+_call_part_kcs = register(
     Op(
         name="part_kcs",
         inputs=("Tensor pose",),
@@ -466,4 +466,4 @@ def part_kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) 
             f"{MAX_PART_FEATURES}"
         )
     part_bones = [bone for part in skeleton.kcs_parts for bone in part]
-    return torch.ops.poseda.part_kcs.default(pose, skeleton.parents, part_bones, sizes, unit)
+    return _call_part_kcs(pose, skeleton.parents, part_bones, sizes, unit)
