@@ -259,7 +259,7 @@ def _direct(
         save(ctx, args)
         return below_autograd(*args)
 
-    node = type(
+    node: Any = type(
         f"{op.name()}_node",
         (torch.autograd.Function,),
         {"forward": staticmethod(forward), "backward": staticmethod(derivative)},
@@ -279,4 +279,3 @@ def _define(name: str, arguments: list[str], results: int) -> None:
     returns = ", ".join(["Tensor"] * results)
     tags = (torch.Tag.pt2_compliant_tag,)
     _library.define(f"{name}({', '.join(arguments)}) -> ({returns})", tags=tags)
-

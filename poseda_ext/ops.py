@@ -398,6 +398,8 @@ def kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) -> Te
 
 def _part_kcs_reference(
     pose: Tensor,
+    bone_rotation: Tensor | None,
+    bone_scale: Tensor | None,
     parents: Sequence[int],
     part_bones: Sequence[int],
     sizes: Sequence[int],
@@ -405,11 +407,20 @@ def _part_kcs_reference(
 ) -> tuple[Tensor]:
     bone = iter(part_bones)
     parts = tuple(tuple(next(bone) for _ in range(size)) for size in sizes)
-    return (reference.part_kcs(pose, _tree(parents, parts), unit=unit),)
+    features = reference.part_kcs(
+        pose,
+        _tree(parents, parts),
+        bone_rotation=bone_rotation,
+        bone_scale=bone_scale,
+        unit=unit,
+    )
+    return (features,)
 
 
 def _part_kcs_shapes(
     pose: Tensor,
+    bone_rotation: Tensor | None,
+    bone_scale: Tensor | None,
     parents: Sequence[int],
     part_bones: Sequence[int],
     sizes: Sequence[int],
@@ -426,7 +437,7 @@ def _part_features(sizes: Sequence[int]) -> int:
 _call_part_kcs = register(
     Op(
         name="part_kcs",
-        inputs=("Tensor pose",),
+        inputs=("Tensor pose", "Tensor? bone_rotation", "Tensor? bone_scale"),
         options=("int[] parents", "int[] part_bones", "int[] sizes", "bool unit"),
         outputs=("features",),
         reference=_part_kcs_reference,
@@ -438,8 +449,18 @@ _call_part_kcs = register(
 MAX_PART_FEATURES = 4096
 
 
-def part_kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) -> Tensor:
+def part_kcs(
+    pose: Tensor,
+    skeleton: Skeleton = H36M_16,
+    *,
+    bone_rotation: Tensor | None = None,
+    bone_scale: Tensor | None = None,
+    unit: bool = False,
+) -> Tensor:
     """The KCS of each of ``skeleton.kcs_parts``, as one feature vector for a part-wise critic.
+
+    With `bone_rotation` or `bone_scale` these are the features of the pose that `augment` would
+    make, without that pose being written and read again: KCS needs bones alone.
 
     NaN and infinite inputs are not repaired: every output that depends on one is NaN (or infinite),
     never a plausible number; other poses of the batch are untouched.
@@ -447,6 +468,8 @@ def part_kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) 
     Args:
         pose: (..., J, 3) or (..., J, 2), any unit and frame.
         skeleton: the joint tree of `pose` and its parts.
+        bone_rotation: (..., J-1, 3) axis-angle, radians: turns each bone first. For 3D poses.
+        bone_scale: (..., J-1): multiplies each bone's length by 1 + this, then. For 3D poses.
         unit: as in `kcs`.
 
     Returns:
@@ -454,11 +477,18 @@ def part_kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) 
         its Gram matrix, row by row, diagonal included. F is 78 for `H36M_16`.
 
     Raises:
-        TypeError: if `pose` is not a floating-point tensor.
-        ValueError: if its shape does not fit the skeleton, or F is above 4,096.
+        TypeError: if an argument is not a floating-point tensor.
+        ValueError: if a shape does not fit the skeleton, devices differ, or F is above 4,096.
     """
     joints = check_skeleton(skeleton)
-    (pose,) = prepare("part_kcs", 2, ("pose", pose, (joints, two_or_three(pose))))
+    moved = bone_rotation is not None or bone_scale is not None
+    pose, bone_rotation, bone_scale = prepare(
+        "part_kcs",
+        2,
+        ("pose", pose, (joints, 3 if moved else two_or_three(pose))),
+        ("bone_rotation", bone_rotation, (joints - 1, 3)),
+        ("bone_scale", bone_scale, (joints - 1,)),
+    )
     sizes = [len(part) for part in skeleton.kcs_parts]
     if _part_features(sizes) > MAX_PART_FEATURES:
         raise ValueError(
@@ -466,4 +496,6 @@ def part_kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) 
             f"{MAX_PART_FEATURES}"
         )
     part_bones = [bone for part in skeleton.kcs_parts for bone in part]
-    return _call_part_kcs(pose, skeleton.parents, part_bones, sizes, unit)
+    return _call_part_kcs(
+        pose, bone_rotation, bone_scale, skeleton.parents, part_bones, sizes, unit
+    )

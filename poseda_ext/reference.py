@@ -178,6 +178,13 @@ def gpa(pose: Tensor, target2d: Tensor, intrinsics: Tensor) -> Tensor:
     return torch.cat((across, depth), dim=-1).to(dtype)
 
 
+def _move(bone: Tensor, bone_rotation: Tensor | None, bone_scale: Tensor | None) -> Tensor:
+    """Turns bones, then scales them."""
+    if bone_rotation is not None:
+        bone = rotate(bone, bone_rotation)
+    return bone if bone_scale is None else bone * (1 + bone_scale[..., None])
+
+
 def augment(
     pose: Tensor,
     *,
@@ -200,11 +207,7 @@ def augment(
     )
     pose3d = pose - pose[..., :1, :]
     if bone_rotation is not None or bone_scale is not None:
-        bone = bones(pose3d, skeleton)
-        if bone_rotation is not None:
-            bone = rotate(bone, bone_rotation)
-        if bone_scale is not None:
-            bone = bone * (1 + bone_scale[..., None])
+        bone = _move(bones(pose3d, skeleton), bone_rotation, bone_scale)
         pose3d = pose_from_bones(bone, pose3d[..., 0, :], skeleton)
     if rotation is not None:
         pose3d = rotate(pose3d, rotation[..., None, :])
@@ -236,29 +239,46 @@ def kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) -> Te
     """
     dtype = pose.dtype
     (pose,) = _compute(pose)  # type: ignore[assignment]
-    bone = bones(pose, skeleton)
+    return _gram(bones(pose, skeleton), unit).to(dtype)
+
+
+def _gram(bone: Tensor, unit: bool) -> Tensor:
     if unit:
         bone = _unit(bone)
-    return (bone @ bone.transpose(-1, -2)).to(dtype)
+    return bone @ bone.transpose(-1, -2)
 
 
-def part_kcs(pose: Tensor, skeleton: Skeleton = H36M_16, *, unit: bool = False) -> Tensor:
-    """The KCS of each of ``skeleton.kcs_parts``, as one feature vector.
+def part_kcs(
+    pose: Tensor,
+    skeleton: Skeleton = H36M_16,
+    *,
+    bone_rotation: Tensor | None = None,
+    bone_scale: Tensor | None = None,
+    unit: bool = False,
+) -> Tensor:
+    """The KCS of each of ``skeleton.kcs_parts``, as one feature vector, of the pose whose bones
+    `augment` would turn and scale.
 
     Args:
         pose: (..., J, 3) or (..., J, 2).
         skeleton: the joint tree and its parts.
+        bone_rotation: as in `augment`; for 3D poses.
+        bone_scale: likewise.
         unit: as in `kcs`.
 
     Returns:
         (..., F): for each part of n bones in turn, the n(n+1)/2 entries of the upper triangle of
         its Gram matrix, row by row, diagonal included. F is 78 for `H36M_16`.
     """
-    gram = kcs(pose, skeleton, unit=unit).flatten(-2)
+    dtype = pose.dtype
+    pose, bone_rotation, bone_scale = _compute(pose, bone_rotation, bone_scale)  # type: ignore[assignment]
+    gram = _gram(_move(bones(pose, skeleton), bone_rotation, bone_scale), unit).flatten(-2)
     index = [
         part[i] * skeleton.num_bones + part[j]
         for part in skeleton.kcs_parts
         for i in range(len(part))
         for j in range(i, len(part))
     ]
-    return gram.index_select(-1, torch.tensor(index, device=gram.device, dtype=torch.long))
+    return gram.index_select(-1, torch.tensor(index, device=gram.device, dtype=torch.long)).to(
+        dtype
+    )

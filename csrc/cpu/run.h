@@ -25,8 +25,15 @@ POSEDA_INLINE LanesOf<S> load_some(const S* p, int64_t available) {
   return load_row(row);
 }
 
+// Where in the cache hierarchy a line is wanted: for reading in the second level, for writing in
+// the first.
+constexpr int kNearby = 2, kNearest = 3;
+
 // Row k of the result holds number k of every pose of the block. Whole vectors are written: up to
 // a vector of rows after the field is overwritten, and is loaded or computed later.
+//
+// Each load asks for the same numbers of the next block, which arrive while this one is computed:
+// hardware prefetchers do not follow so many strided streams. Such a request never faults.
 template <class S>
 POSEDA_INLINE void load_field(const Field& field, const Block& block, int64_t batch,
                               LanesOf<S>* tile) {
@@ -44,7 +51,10 @@ POSEDA_INLINE void load_field(const Field& field, const Block& block, int64_t ba
     LanesOf<S> rows[kCount];
     if (inside) {
 #pragma GCC unroll 16
-      for (int i = 0; i < kCount; ++i) rows[i] = load_row(data + i * width + column);
+      for (int i = 0; i < kCount; ++i) {
+        rows[i] = load_row(data + i * width + column);
+        __builtin_prefetch(data + (i + kCount) * width + column, 0, kNearby);
+      }
     } else {
 #pragma GCC unroll 16
       for (int i = 0; i < kCount; ++i) {
@@ -56,6 +66,16 @@ POSEDA_INLINE void load_field(const Field& field, const Block& block, int64_t ba
 #pragma GCC unroll 16
     for (int i = 0; i < kCount; ++i) tile[field.slot + column + i] = rows[i];
   }
+}
+
+// Asks for the lines that `store_field` will write.
+template <class S>
+POSEDA_INLINE void prefetch_for_store(const Field& field, const Block& block) {
+  constexpr int64_t kLine = 64;
+  const S* data = static_cast<const S*>(field.data) + block.first * field.width;
+  const int64_t bytes = block.count * field.width * static_cast<int64_t>(sizeof(S));
+  for (int64_t k = 0; k < bytes; k += kLine)
+    __builtin_prefetch(reinterpret_cast<const char*>(data) + k, 1, kNearest);
 }
 
 // Writes at most `room` numbers.
@@ -106,6 +126,7 @@ void run_blocks(const Op& op, const Fields& fields, int64_t begin, int64_t end) 
     const int64_t left = fields.batch - b * kCount;
     const Block block{b * kCount, left < kCount ? static_cast<int>(left) : kCount};
     for (int i = 0; i < fields.inputs; ++i) load_field<S>(fields.in[i], block, fields.batch, tile);
+    for (int i = 0; i < fields.outputs; ++i) prefetch_for_store<S>(fields.out[i], block);
     op(tile);
     for (int i = 0; i < fields.outputs; ++i) store_field<S>(fields.out[i], block, tile);
   }

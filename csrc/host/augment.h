@@ -18,12 +18,11 @@ struct AugmentArguments {
     const int64_t joints = tree.joints;
     AugmentInputs in{};
     in.tree = tree;
-    const bool moves_bones = bone_rotation.has_value() || bone_scale.has_value();
-    if (!moves_bones)
-      for (int8_t& parent : in.tree.parents) parent = 0;
     in.pose = staging.input(pose, 3 * joints);
-    in.bone_rotation = staging.input(bone_rotation, 3 * (joints - 1));
-    in.bone_scale = staging.input(bone_scale, joints - 1);
+    in.bones.rotation = staging.input(bone_rotation, 3 * (joints - 1));
+    in.bones.scale = staging.input(bone_scale, joints - 1);
+    if (!in.bones.moves())
+      for (int8_t& parent : in.tree.parents) parent = 0;
     in.rotation = staging.input(rotation, 3);
     in.root = staging.input(root, 3);
     in.intrinsics = staging.input(intrinsics, 4);
@@ -82,8 +81,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> augment_backw
   // Evaluated in order: a braced list is.
   std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> grads{
       gradient(0, pose, in.pose, 3 * joints),
-      gradient(1, bone_rotation, in.bone_rotation, 3 * (joints - 1)),
-      gradient(2, bone_scale, in.bone_scale, joints - 1),
+      gradient(1, bone_rotation, in.bones.rotation, 3 * (joints - 1)),
+      gradient(2, bone_scale, in.bones.scale, joints - 1),
       gradient(3, rotation, in.rotation, 3),
       gradient(4, target2d, op.grad_pose2d, 2 * joints),
       gradient(5, root, in.root, 3),

@@ -5,6 +5,7 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/util/Exception.h>
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -53,6 +54,26 @@ inline Sizes replace_tail(const Tensor& tensor, int64_t trailing, const Sizes& t
   return result;
 }
 
+// A new contiguous tensor with the dtype and device of `like`. Straight to the allocation:
+// torch::stable::new_empty goes through the dispatcher, which costs as much as a small launch.
+inline Tensor new_tensor(const Tensor& like, const Sizes& sizes) {
+  Sizes strides(sizes.size());
+  int64_t stride = 1;
+  for (size_t d = sizes.size(); d-- > 0;) {
+    strides[d] = stride;
+    stride *= std::max<int64_t>(sizes[d], 1);
+  }
+  int32_t dtype, device_type, device_index;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(like.get(), &dtype));
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(like.get(), &device_type));
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(like.get(), &device_index));
+  AtenTensorHandle handle;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()),
+                                                         sizes.data(), strides.data(), dtype,
+                                                         device_type, device_index, &handle));
+  return Tensor(handle);
+}
+
 // The tensors of one launch. Tile rows are handed out in order; inputs must be added first.
 class Staging {
  public:
@@ -88,14 +109,14 @@ class Staging {
   }
 
   Tensor output(int slot, int64_t width, const Sizes& sizes) {
-    Tensor tensor = torch::stable::new_empty(like_, sizes);
+    Tensor tensor = new_tensor(like_, sizes);
     STD_TORCH_CHECK(fields_.outputs < kMaxFields, "poseda: too many outputs");
     fields_.out[fields_.outputs++] = {tensor.mutable_data_ptr(), static_cast<int32_t>(width), slot};
     return tensor;
   }
 
   // Stands for an output that was not asked for.
-  Tensor nothing() { return torch::stable::new_empty(like_, Sizes{0}); }
+  Tensor nothing() { return new_tensor(like_, Sizes{0}); }
 
   // The gradient of an input, or nothing where it was not given or not asked for.
   Tensor gradient(const OptionalTensor& of, int slot, int64_t width, bool needed) {

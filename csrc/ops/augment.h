@@ -7,26 +7,16 @@
 #include "math/project.h"
 #include "math/rotation.h"
 #include "math/tree.h"
-#include "ops/fields.h"
+#include "ops/bone_motion.h"
 
 namespace poseda {
 
 // Tile slots of the inputs, kAbsent where one was not given.
 struct AugmentInputs {
   Tree tree;  // a star (every parent the root) where bones neither turn nor scale
-  int pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics;
+  BoneMotion bones;
+  int pose, rotation, target2d, root, intrinsics;
 };
-
-// The turned and scaled bone that ends in joint j.
-template <class T>
-POSEDA_INLINE Vec3<T> moved_bone(const AugmentInputs& in, const T* tile, int j, Vec3<T> bone) {
-  if (in.bone_rotation != kAbsent) {
-    const Vec3<T> w = load3(tile + in.bone_rotation + 3 * (j - 1));
-    bone = rotate(w, rotation_coefficients<false>(dot(w, w)), bone);
-  }
-  if (in.bone_scale != kAbsent) bone = (T(1) + tile[in.bone_scale + j - 1]) * bone;
-  return bone;
-}
 
 template <class T>
 POSEDA_INLINE Matrix3<T> body_rotation(const AugmentInputs& in, const T* tile) {
@@ -46,7 +36,7 @@ POSEDA_INLINE Box<T> build_pose(const AugmentInputs& in, const T* tile, T* out) 
   Box<T> box = box_at(Vec2<T>{origin.x, origin.y});
   store3(out, origin);
   for (int j = 1; j < in.tree.joints; ++j) {
-    Vec3<T> bone = moved_bone(in, tile, j, load3(tile + in.pose + 3 * j));
+    Vec3<T> bone = in.bones.move<false>(tile, j, load3(tile + in.pose + 3 * j)).moved();
     if (turns) bone = multiply(turn, bone);
     bone = load3(out + 3 * in.tree.parents[j]) + bone;
     store3(out + 3 * j, bone);
@@ -173,29 +163,12 @@ struct AugmentBackward {
   template <class T>
   POSEDA_INLINE Vec3<T> bone_vjp(T* tile, int j, Vec3<T> bone, Vec3<T> grad, const Matrix3<T>& turn,
                                  Matrix3<T>& outer) const {
-    const bool rotates = in.bone_rotation != kAbsent, scales = in.bone_scale != kAbsent;
-    Vec3<T> w{}, turned = bone;
-    RotationCoefficients<T> c{};
-    if (rotates) {
-      w = load3(tile + in.bone_rotation + 3 * (j - 1));
-      c = rotation_coefficients<true>(dot(w, w));
-      turned = rotate(w, c, bone);
-    }
-    const T length = scales ? T(1) + tile[in.bone_scale + j - 1] : T(1);
+    const MovedBone<T> m = in.bones.move<true>(tile, j, bone);
     if (in.rotation != kAbsent) {
-      add_outer(outer, grad, length * turned);
+      add_outer(outer, grad, m.moved());
       grad = multiply_transposed(turn, grad);
     }
-    if (scales) {
-      tile[in.bone_scale + j - 1] = dot(grad, turned);
-      grad = length * grad;
-    }
-    if (rotates) {
-      Vec3<T> grad_w;
-      rotate_vjp(w, c, bone, grad, grad, grad_w);
-      store3(tile + in.bone_rotation + 3 * (j - 1), grad_w);
-    }
-    return grad;
+    return in.bones.vjp(tile, j, bone, m, grad);
   }
 };
 

@@ -3,7 +3,7 @@
 
 #include "math/kcs.h"
 #include "math/tree.h"
-#include "ops/fields.h"
+#include "ops/bone_motion.h"
 
 namespace poseda {
 
@@ -14,19 +14,34 @@ struct Pairs {
   uint8_t first[kMax], second[kMax];
 };
 
+// Turns and scales bones `from` into `to`, which may be one place. Flat bones do not move.
+template <int D, class T>
+POSEDA_INLINE void move_bones(const BoneMotion& motion, const Tree& tree, T* tile, int from,
+                              int to) {
+  if constexpr (D == 3) {
+    if (!motion.moves()) return;
+    for (int j = 1; j < tree.joints; ++j) {
+      const Vec3<T> bone = load3(tile + from + 3 * j);
+      store3(tile + to + 3 * j, motion.move<false>(tile, j, bone).moved());
+    }
+  }
+}
+
 template <int D>
 struct Kcs {
   Tree tree;
   Pairs pairs;
   bool unit_bones;
+  BoneMotion motion;
   int pose, features;
 
-  static constexpr int kMaxRows = D * kMaxJoints + Pairs::kMax;
+  static constexpr int kMaxRows = (D + 3 + 1) * kMaxJoints + Pairs::kMax;
 
   template <class T>
   POSEDA_INLINE void operator()(T* tile) const {
     T* bones = tile + pose;
     pose_to_bones<D>(tree, bones);
+    move_bones<D>(motion, tree, tile, pose, pose);
     if (unit_bones)
       for (int j = 1; j < tree.joints; ++j) unit<D>(bones + D * j, bones + D * j);
     for (int i = 0; i < pairs.count; ++i)
@@ -34,37 +49,63 @@ struct Kcs {
   }
 };
 
-// `multiplied` and `grad_pose` are room for a pose each.
+// Leaves the gradients by the bones' motion in their places. `moved`, `multiplied` and `grad_pose`
+// are room for a pose each; `moved` may be `pose` where bones do not move, and `multiplied` may be
+// `moved` where they are not made unit bones.
 template <int D>
 struct KcsBackward {
   Tree tree;
   Pairs pairs;
   bool unit_bones;
-  int pose, grad_features, multiplied, grad_pose;
+  BoneMotion motion;
+  int pose, grad_features, moved, multiplied, grad_pose;
 
-  static constexpr int kMaxRows = 3 * D * kMaxJoints + Pairs::kMax;
+  static constexpr int kMaxRows = (4 * D + 3 + 1) * kMaxJoints + Pairs::kMax;
 
   template <class T>
   POSEDA_INLINE void operator()(T* tile) const {
-    const T* bones = tile + pose;
-    T* factors = tile + multiplied;
     T* grad = tile + grad_pose;
     pose_to_bones<D>(tree, tile + pose);
-    for (int i = D; i < D * tree.joints; ++i) {
-      factors[i] = bones[i];
-      grad[i] = T(0);
-    }
+    move_bones<D>(motion, tree, tile, pose, moved);
     if (unit_bones)
-      for (int j = 1; j < tree.joints; ++j) unit<D>(bones + D * j, factors + D * j);
-    for (int i = 0; i < pairs.count; ++i) {
-      const int a = D * pairs.first[i], b = D * pairs.second[i];
-      const T by_product = tile[grad_features + i];
-      for (int d = 0; d < D; ++d) grad[a + d] = grad[a + d] + by_product * factors[b + d];
-      for (int d = 0; d < D; ++d) grad[b + d] = grad[b + d] + by_product * factors[a + d];
-    }
+      for (int j = 1; j < tree.joints; ++j)
+        unit<D>(tile + moved + D * j, tile + multiplied + D * j);
+    for (int i = D; i < D * tree.joints; ++i) grad[i] = T(0);
+    for (int i = 0; i < pairs.count;) i = row_vjp(i, tile, grad);
     if (unit_bones)
-      for (int j = 1; j < tree.joints; ++j) unit_vjp<D>(bones + D * j, grad + D * j);
+      for (int j = 1; j < tree.joints; ++j) unit_vjp<D>(tile + moved + D * j, grad + D * j);
+    if constexpr (D == 3) motion_vjp(tile, grad);
     pose_to_bones_vjp<D>(tree, grad);
+  }
+
+ private:
+  // The pairs from i on that share their first bone, whose gradient stays in registers. Returns the
+  // pair after them.
+  template <class T>
+  POSEDA_INLINE int row_vjp(int i, const T* tile, T* grad) const {
+    const T *by_product = tile + grad_features, *factors = tile + multiplied;
+    const int a = pairs.first[i];
+    T first[D], by_first[D];
+    for (int d = 0; d < D; ++d) first[d] = factors[D * a + d];
+    for (int d = 0; d < D; ++d) by_first[d] = T(0);
+    for (; i < pairs.count && pairs.first[i] == a; ++i) {
+      const T* second = factors + D * pairs.second[i];
+      T* by_second = grad + D * pairs.second[i];
+      for (int d = 0; d < D; ++d) by_first[d] = by_first[d] + by_product[i] * second[d];
+      for (int d = 0; d < D; ++d) by_second[d] = by_second[d] + by_product[i] * first[d];
+    }
+    for (int d = 0; d < D; ++d) grad[D * a + d] = grad[D * a + d] + by_first[d];
+    return i;
+  }
+
+  template <class T>
+  POSEDA_INLINE void motion_vjp(T* tile, T* grad) const {
+    if (!motion.moves()) return;
+    for (int j = 1; j < tree.joints; ++j) {
+      const Vec3<T> bone = load3(tile + pose + 3 * j);
+      const MovedBone<T> m = motion.move<true>(tile, j, bone);
+      store3(grad + 3 * j, motion.vjp(tile, j, bone, m, load3(grad + 3 * j)));
+    }
   }
 };
 

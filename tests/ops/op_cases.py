@@ -139,11 +139,19 @@ CASES = [
     Case("part_kcs", "part_kcs", {"pose": "pose"}),
     Case("part_kcs_unit", "part_kcs", {"pose": "pose"}, {"unit": True}),
     Case("part_kcs_flat", "part_kcs", {"pose": "pose_flat"}),
+    Case("part_kcs_moved", "part_kcs", {"pose": "pose", **_BONES}),
+    Case(
+        "part_kcs_turned_unit",
+        "part_kcs",
+        {"pose": "pose", "bone_rotation": "bone"},
+        {"unit": True},
+    ),
+    Case("part_kcs_scaled", "part_kcs", {"pose": "pose", "bone_scale": "bone_number"}),
 ]
 IDS = [case.name for case in CASES]
 #: One case per op.
 MAIN = [case for case in CASES if case.name in {"augment", "gpa", "project_lens", "bones",
-        "pose_from_bones", "kcs_unit", "part_kcs"}]  # fmt: skip
+        "pose_from_bones", "kcs_unit", "part_kcs_moved"}]  # fmt: skip
 MAIN_IDS = [case.name for case in MAIN]
 
 #: Largest error relative to the largest number of a tensor.

@@ -59,6 +59,8 @@ BAD: list[tuple[Any, tuple, dict[str, Any], type[Exception], str]] = [
      "root: got shape (4, 2), expected (4, 3)"),
     (poseda_ext.kcs, (POSE[0, 0, 0],), {}, ValueError, "pose: got shape (), expected (..., 16, 3)"),
     (poseda_ext.kcs, (3,), {}, TypeError, "pose: got int, expected a tensor"),
+    (poseda_ext.part_kcs, (POSE[..., :2],), {"bone_scale": POSE[:, 1:, 0]}, ValueError,
+     "pose: got shape (4, 16, 2), expected (..., 16, 3)"),
     (poseda_ext.part_kcs, (POSE[:, :3], MANY_PARTS), {}, ValueError,
      "skeleton.kcs_parts: got 4098 features, expected at most 4096"),
 ]  # fmt: skip

@@ -25,7 +25,10 @@ SCHEMAS: dict[str, tuple[tuple[str, ...], tuple]] = {
     "bones": (("pose",), (PARENTS,)),
     "pose_from_bones": (("bones", "root"), (PARENTS,)),
     "kcs": (("pose",), (PARENTS, True)),
-    "part_kcs": (("pose",), (PARENTS, (0, 1, 2, 7), (3, 1), False)),
+    "part_kcs": (
+        ("pose", "bone_rotation", "bone_scale"),
+        (PARENTS, (0, 1, 2, 7), (3, 1), False),
+    ),
 }
 
 

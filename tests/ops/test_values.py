@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from op_cases import CASES, IDS, MAIN, MAIN_IDS, SKELETONS, TOLERANCE, Case, assert_same
@@ -150,3 +152,10 @@ def test_part_kcs_of_a_skeleton_without_parts() -> None:
     skeleton = poseda_ext.Skeleton(names=("a", "b"), parents=(-1, 0))
     assert poseda_ext.part_kcs(torch.randn(4, 2, 3), skeleton).shape == (4, 0)
     assert poseda_ext.part_kcs(torch.randn(4, 16, 3), H36M_16).shape == (4, 78)
+
+
+def test_part_kcs_of_moved_bones_is_that_of_the_moved_pose() -> None:
+    case = next(case for case in CASES if case.name == "part_kcs_moved")
+    inputs: dict[str, Any] = case.sample((6,))
+    moved = poseda_ext.augment(**inputs).pose3d
+    torch.testing.assert_close(poseda_ext.part_kcs(**inputs), poseda_ext.part_kcs(moved))
