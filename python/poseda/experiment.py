@@ -180,7 +180,7 @@ def check_plan(plan: Plan) -> None:
     """
     settings = plan.settings
     pick_device(settings.device)
-    _check_batches(settings)
+    _check_batches(plan)
     _, target = load_data(settings)
     if settings.weights is not None:
         _given_lifter(settings)
@@ -194,10 +194,14 @@ def check_plan(plan: Plan) -> None:
         raise ValueError(f"methods: got oracle, but {settings.target} has no pose3d")
 
 
-def _check_batches(settings: Settings) -> None:
+def _check_batches(plan: Plan) -> None:
     """Processes that train together share each batch equally."""
-    size = world_size()
-    batches = {"pretrain.batch": settings.pretrain.batch, "adapt.batch": settings.adapt.batch}
+    settings, size = plan.settings, world_size()
+    batches = {}
+    if settings.weights is None:
+        batches["pretrain.batch"] = settings.pretrain.batch
+    if set(plan.methods) != {"source-only"}:
+        batches["adapt.batch"] = settings.adapt.batch
     for name, batch in batches.items():
         if batch % size:
             raise ValueError(
