@@ -110,7 +110,7 @@ def flops_per_pose(lifter: str) -> float:
     )
 
 
-def messages(lifter: str) -> list[Message]:
+def messages(lifter: str, gpus: int) -> list[Message]:
     """What an iteration of PoseDA sends."""
     made = networks()
     gradients = FLOAT * parameters(made[lifter])
@@ -118,8 +118,9 @@ def messages(lifter: str) -> list[Message]:
     norms = [m.num_features for m in made[lifter].modules() if isinstance(m, _BatchNorm)]
     return [
         Message("lifter, gradients", gradients // buckets, buckets, hidden=True),
-        # forward: mean, deviation and count; backward: two sums
-        Message("lifter, batch norm", FLOAT * (2 * norms[0] + 1), 2 * len(norms)),
+        # forward the mean and variance of each process, backward two sums
+        Message("lifter, batch norm, forward", gpus * FLOAT * 2 * norms[0], len(norms)),
+        Message("lifter, batch norm, backward", FLOAT * 2 * norms[0], len(norms)),
         Message("critic, gradients", FLOAT * parameters(made["critic"]), 1),
         Message(
             "generator, gradients",
@@ -135,7 +136,9 @@ def efficiency(lifter: str, interconnect: Interconnect, step: float) -> tuple[fl
     Returns:
         Without any overlap; and with the lifter's gradients hidden behind the backward pass.
     """
-    times = {m: m.count * interconnect.all_reduce(m.size) for m in messages(lifter)}
+    times = {
+        m: m.count * interconnect.all_reduce(m.size) for m in messages(lifter, interconnect.gpus)
+    }
     hidden = sum(time for message, time in times.items() if message.hidden)
     open_ = sum(times.values()) - hidden
     left = max(0.0, hidden - BACKWARD * step)
@@ -153,9 +156,13 @@ def scaling_tables(lifter: str, steps_ms: Sequence[float] = STEP_MS) -> str:
     lines += ["", "| message | bytes | per iteration | " + " | ".join(
         f"{i.name}, ms" for i in INTERCONNECTS
     ) + " |", "|---|---:|---:|" + "---:|" * len(INTERCONNECTS)]  # fmt: skip
-    for m in messages(lifter):
-        times = " | ".join(f"{1e3 * m.count * i.all_reduce(m.size):.3f}" for i in INTERCONNECTS)
-        lines.append(f"| {m.name} | {m.size:,} | {m.count:g} | {times} |")
+    for kinds in zip(*(messages(lifter, i.gpus) for i in INTERCONNECTS), strict=True):
+        times = [
+            f"{1e3 * m.count * i.all_reduce(m.size):.3f}"
+            for m, i in zip(kinds, INTERCONNECTS, strict=True)
+        ]
+        sizes = " / ".join(dict.fromkeys(f"{m.size:,}" for m in kinds))
+        lines.append(f"| {kinds[0].name} | {sizes} | {kinds[0].count:g} | {' | '.join(times)} |")
     lines += ["", "| one GPU, ms per iteration | " + " | ".join(
         i.name for i in INTERCONNECTS
     ) + " |", "|---:|" + "---:|" * len(INTERCONNECTS)]  # fmt: skip

@@ -35,11 +35,12 @@ def test_published_sizes() -> None:
 
 def test_messages_hold_every_gradient() -> None:
     for lifter in ("videopose3d", "simple_baseline"):
-        sent = {message.name: message for message in messages(lifter)}
+        sent = {message.name: message for message in messages(lifter, 8)}
         gradients = sent["lifter, gradients"]
         whole = 4 * parameters(networks()[lifter])
         assert gradients.size * gradients.count == pytest.approx(whole, rel=1e-6)
-    assert sent["lifter, batch norm"].count == 2 * 5
+    assert sent["lifter, batch norm, forward"].size == 8 * 2 * 4 * 1024
+    assert sent["lifter, batch norm, backward"].count == 5
 
 
 def test_efficiency_lies_between_its_limits() -> None:

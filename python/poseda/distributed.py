@@ -165,6 +165,16 @@ def average(values: Tensor) -> Tensor:
     return values
 
 
+def of_all(values: Tensor) -> Tensor:
+    """(N, ...): what each of the N processes gives. Not differentiable."""
+    every = values.new_zeros(world_size(), *values.shape)
+    if world_size() == 1:
+        return every.copy_(values)
+    every[dist.get_rank()] = values
+    dist.all_reduce(every)  # a sum with zeros: all backends have it, in one message
+    return every
+
+
 def average_gradients(parameters: Iterable[Tensor]) -> None:
     """Replaces each gradient by its mean over the processes, in one message; for networks whose
     backward pass is too short to hide messages in."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from poseda.distributed import average, world_size
+from poseda.distributed import average, of_all, world_size
 from poseda.networks.lifters import ResidualLifter
 
 
@@ -22,10 +22,7 @@ def replicate(lifter: nn.Module) -> nn.Module:
     """
     if world_size() == 1:
         return lifter
-    if next(lifter.parameters()).is_cuda:
-        lifter = nn.SyncBatchNorm.convert_sync_batchnorm(lifter)
-    else:
-        _synchronize(lifter)
+    _synchronize(lifter)
     replica = DistributedDataParallel(
         lifter,
         gradient_as_bucket_view=True,
@@ -45,8 +42,10 @@ def _synchronize(module: nn.Module) -> None:
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch norm over the batches of all processes, which are of equal size, on the CPU;
-    ``nn.SyncBatchNorm`` runs on GPUs alone."""
+    """Batch norm over the batches of all processes, which are of equal size.
+
+    On any device; ``nn.SyncBatchNorm`` runs on GPUs alone, and waits for the device in each layer.
+    """
 
     @classmethod
     def of(cls, norm: _BatchNorm) -> SyncBatchNorm:
@@ -62,20 +61,15 @@ class SyncBatchNorm(_BatchNorm):
         pass
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C, ...) to the same shape and dtype; statistics at least in float32."""
+        """(B, C, ...) to the same shape and dtype; arithmetic at least in float32."""
         if not self.training:
             return super().forward(input)
         values = input.to(torch.promote_types(input.dtype, torch.float32))
-        rest = [dim for dim in range(values.dim()) if dim != 1]
-        # The mean first: a difference of mean squares would lose digits.
-        mean = _MeanOverAll.apply(values.mean(rest, keepdim=True))
-        centred = values - mean
-        variance = _MeanOverAll.apply(centred.square().mean(rest, keepdim=True))
+        made, mean, variance = _Normalize.apply(values, self.eps)
         if self.track_running_stats:
             self._track(mean, variance, world_size() * values.numel() // values.shape[1])
-        made = centred * torch.rsqrt(variance + self.eps)
         if self.affine:
-            made = made * self.weight.view(mean.shape) + self.bias.view(mean.shape)
+            made = made * _over_rows(self.weight, made) + _over_rows(self.bias, made)
         return made.to(input.dtype)
 
     @torch.no_grad()
@@ -86,18 +80,42 @@ class SyncBatchNorm(_BatchNorm):
         assert self.num_batches_tracked is not None
         self.num_batches_tracked += 1
         factor = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean.flatten(), factor)
-        self.running_var.lerp_(variance.flatten() * (count / (count - 1)), factor)
+        self.running_mean.lerp_(mean, factor)
+        self.running_var.lerp_(variance * (count / (count - 1)), factor)
 
 
-class _MeanOverAll(torch.autograd.Function):
-    """The mean over the processes. The loss is the sum over the processes, so the gradient is the
-    mean of theirs."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        return average(values.clone())
+class _Normalize(torch.autograd.Function):
+    """(B, C, ...) to zero mean and unit variance over all processes; also mean and variance (C,).
+    One message each way."""
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return average(gradients[0].clone())
+    def forward(ctx: Any, values: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        variance, mean = torch.var_mean(values, _rows(values), correction=0)
+        means, variances = of_all(torch.stack((mean, variance))).unbind(1)  # (N, C) each
+        # Exact, as a difference of mean squares would not be.
+        mean = means.mean(0)
+        variance = variances.mean(0) + (means - mean).square().mean(0)
+        scale = torch.rsqrt(variance + eps)
+        made = (values - _over_rows(mean, values)) * _over_rows(scale, values)
+        ctx.save_for_backward(made, scale)
+        ctx.mark_non_differentiable(mean, variance)
+        return made, mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        gradient = gradients[0]
+        made, scale = ctx.saved_tensors
+        rows = _rows(made)
+        own = torch.stack((gradient.mean(rows), (gradient * made).mean(rows)))
+        shift, slope = (_over_rows(mean, made) for mean in average(own))
+        return _over_rows(scale, made) * (gradient - shift - made * slope), None
+
+
+def _rows(values: Tensor) -> list[int]:
+    """The dimensions other than the channels'."""
+    return [dim for dim in range(values.dim()) if dim != 1]
+
+
+def _over_rows(channels: Tensor, values: Tensor) -> Tensor:
+    """(C,) in a shape that broadcasts against (B, C, ...)."""
+    return channels.view(-1, *(1 for _ in values.shape[2:]))
