@@ -19,6 +19,14 @@ __global__ void tile_kernel(const __grid_constant__ Op op, const __grid_constant
   const int64_t left = fields.batch - first;
   const int poses = left < poses_per_block ? static_cast<int>(left) : poses_per_block;
 
+  if constexpr (sizeof(Storage) == 2) {
+    for (int f = 0; f < fields.inputs; ++f) {
+      const Field field = fields.in[f];
+      if (field.data == nullptr) continue;
+      const Storage* data = static_cast<const Storage*>(field.data) + first * field.width;
+      prefetch_field(data, poses, field.width);
+    }
+  }
   for (int f = 0; f < fields.inputs; ++f) {
     const Field field = fields.in[f];
     if (field.width == 0) continue;

@@ -77,6 +77,20 @@ struct PairPlace {
         second(2 * column + 1 < width ? 2 * column + 1 : 2 * column + 1 - width + stride) {}
 };
 
+// Asks for the rows to be brought into the L2 cache. Loads through registers wait field by field:
+// so they wait for the cache, and for device memory only once.
+template <class Storage>
+__device__ void prefetch_field(const Storage* data, int rows, int width) {
+  constexpr int kLine = 128 / sizeof(Storage);
+  for (int i = static_cast<int>(threadIdx.x) * kLine; i < rows * width; i += kThreads * kLine) {
+#ifdef __CUDA_ARCH__
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(data + i));
+#else
+    static_cast<void>(data[i]);
+#endif
+  }
+}
+
 // How many pairs of poses travel in pairs of numbers: none where an address is odd.
 __device__ inline int paired_rows(const void* data, int rows) {
   return reinterpret_cast<uintptr_t>(data) % sizeof(Pair<Half>) == 0 ? rows / 2 : 0;
