@@ -138,10 +138,11 @@ def _gpu_lines(report: Any) -> str:
     )
     failed = [name for name, stage in report["stages"].items() if stage["status"] != "passed"]
     state = f" Stages that did not pass: {', '.join(failed)}." if failed else ""
-    parts = [f"On a GPU ({origin}), milliseconds:{state}", main_table(rows)]
+    parts = [f"On a GPU ({origin}), milliseconds a call from Python:{state}", main_table(rows)]
     train = report["stages"].get("train", {}).get("train")
     if train:
         parts.append(_train_lines(train))
+    parts.append("The goals, in replayed CUDA graphs where there is a time:")
     return "\n\n".join([*parts, goals_table(report.get("goals", []))])
 
 
