@@ -1,7 +1,7 @@
 // Runs csrc/cuda/kernel.cuh on the CPU, a thread for every CUDA thread of a block, and compares
 // with the op applied pose by pose. Fields of many widths, odd batches, odd addresses, every dtype.
 // Exit status 0 where all agree. Shared memory starts as NaN, and asynchronous copies arrive only
-// when they are waited for.
+// when they are waited for. Those are also checked to be coalesced.
 #include <atomic>
 #include <barrier>
 #include <cstdint>
@@ -26,8 +26,12 @@ std::barrier<>* block_barrier;
 void __syncthreads() { block_barrier->arrive_and_wait(); }
 
 thread_local std::vector<std::function<void()>> copies;
+std::vector<const char*> sources[1024];  // what each thread copied from, in a block
+size_t copied_bytes;
 void __pipeline_memcpy_async(void* to, const void* from, size_t bytes) {
   copies.push_back([=] { std::memcpy(to, from, bytes); });
+  sources[threadIdx.x].push_back(static_cast<const char*>(from));
+  if (threadIdx.x == 0) copied_bytes = bytes;
 }
 void __pipeline_commit() {}
 void __pipeline_wait_prior(int) {
@@ -86,6 +90,23 @@ struct Twice {
 const std::vector<int> kWidths = {48, 45, 3, 0, 4, 1, 32, 15, 2, 51, 193};
 constexpr int kAbsentField = 4;  // an input that is not given
 
+// How often neighbouring threads do not copy neighbouring numbers of a field in the same turn.
+int not_coalesced(const char* field, size_t bytes) {
+  std::vector<const char*> turns[kThreads];
+  for (int t = 0; t < kThreads; ++t)
+    for (const char* source : sources[t])
+      if (source >= field && source < field + bytes) turns[t].push_back(source);
+  int wrong = 0;
+  for (int t = 1; t < kThreads; ++t) {
+    wrong += turns[t].size() > turns[t - 1].size();
+    for (size_t k = 0; k < turns[t].size() && k < turns[t - 1].size(); ++k)
+      wrong += turns[t][k] != turns[t - 1][k] + copied_bytes;
+  }
+  return wrong;
+}
+
+int scattered = 0;
+
 template <class Op, class Storage>
 void launch(const Op& op, const Fields& fields, int stride, int poses) {
   const int blocks = static_cast<int>((fields.batch + poses - 1) / poses);
@@ -96,8 +117,13 @@ void launch(const Op& op, const Fields& fields, int stride, int poses) {
     for (int block = 0; block < blocks; ++block) {
       blockIdx.x = static_cast<unsigned>(block);
       if (thread == 0) std::memset(shared_bytes, 0xff, sizeof(shared_bytes));
+      sources[thread].clear();
       barrier.arrive_and_wait();
       tile_kernel<Op, Storage>(op, fields, stride, poses);
+      barrier.arrive_and_wait();
+      for (int f = 0; thread == 0 && f < fields.inputs; ++f)
+        scattered += not_coalesced(static_cast<const char*>(fields.in[f].data),
+                                   fields.batch * fields.in[f].width * sizeof(Storage));
       barrier.arrive_and_wait();
     }
   };
@@ -178,5 +204,6 @@ int main() {
         wrong += check<BFloat16>("bfloat16", batch, poses, shift);
         wrong += check<double>("double", batch, poses / 2 - 1, shift);
       }
-  return wrong != 0;
+  if (scattered) std::printf("%d copies are not coalesced\n", scattered);
+  return wrong + scattered != 0;
 }
