@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,6 +26,7 @@ from benchmarks.runner import (
     measure,
 )
 from benchmarks.scaling import STEP_MS, scaling_tables
+from benchmarks.train_step import EPOCH, Bench, TrainSettings, data, profile_table, train_table
 from poseda.networks.lifters import LIFTERS
 
 
@@ -56,6 +58,18 @@ def _parser() -> argparse.ArgumentParser:
         default=float("inf"),
         help="once compiling took this long in all, later rows go without",
     )
+
+    train = commands.add_parser("train", help="time the training steps against plain torch")
+    train.add_argument("--json", required=True, metavar="FILE")
+    train.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    train.add_argument("--batch", nargs="+", type=_positive, default=[1024])
+    train.add_argument("--width", nargs="+", type=_positive, default=[1024])
+    train.add_argument("--threads", nargs="+", type=_positive, default=[1])
+    train.add_argument("--poses", type=_positive, help="of each data set (GPU: an epoch's)")
+    train.add_argument("--workers", type=int, help="of the baseline's loaders (GPU: 2, CPU: 0)")
+    train.add_argument("--seconds", type=float, default=10.0, help="time for a row's samples")
+    train.add_argument("--quick", action="store_true", help="a rough measurement")
+    train.add_argument("--profile", action="store_true", help="also say where our time goes")
 
     memory = commands.add_parser("memory", help="peak memory and bit identity on CUDA")
     memory.add_argument("--json", required=True, metavar="FILE")
@@ -144,6 +158,29 @@ def run_ops(args: argparse.Namespace) -> list[Row]:
     return rows
 
 
+def run_train(args: argparse.Namespace) -> None:
+    """Measures, and writes the file anew after every configuration."""
+    on_gpu = args.device == "cuda"
+    rows: list[Row] = []
+    threads = args.threads[:1] if on_gpu else args.threads
+    for batch, width, count in itertools.product(args.batch, args.width, threads):
+        settings = TrainSettings(
+            batch=batch,
+            width=width,
+            poses=args.poses or (EPOCH if on_gpu else 20_000),
+            device=args.device,
+            threads=count,
+            workers=(2 if on_gpu else 0) if args.workers is None else args.workers,
+            timing=QUICK if args.quick else Settings(seconds=args.seconds),
+        )
+        bench = Bench(settings, *data(settings))
+        rows += bench.measure()
+        write_json(args.json, rows)
+        print(train_table(rows[-4:]), flush=True)
+        if args.profile:
+            print(profile_table(bench.profile()), flush=True)
+
+
 def _needs_cuda(args: argparse.Namespace) -> bool:
     return args.command == "memory" or getattr(args, "device", "cpu") == "cuda"
 
@@ -156,6 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if args.command == "ops":
         print(table(run_ops(args)))
+    elif args.command == "train":
+        run_train(args)
     elif args.command == "memory":
         rows = []
         for op in args.ops:

@@ -135,8 +135,8 @@ class LocalPoseAugmentation:
         self.critic = Critic(skeleton, unit=settings.unit_bones).to(poses.device)
         self.critic.standardize(poses)
         self.learned = [p for p in self.generator.parameters() if p.requires_grad]
-        self.generator_optimizer = _rmsprop(self.learned, settings.gan_lr)
-        self.critic_optimizer = _rmsprop(self.critic.parameters(), settings.gan_lr)
+        self.generator_optimizer = rmsprop(self.learned, settings.gan_lr)
+        self.critic_optimizer = rmsprop(self.critic.parameters(), settings.gan_lr)
         self.stabilizer = _STABILIZERS[settings.stabilizer](self.critic, random)
         batch = settings.batch // world_size()
         self.latest = Latest(
@@ -223,7 +223,8 @@ class LocalPoseAugmentation:
             vector.copy_(saved)
 
 
-def _rmsprop(parameters: Iterable[Tensor], lr: float) -> torch.optim.RMSprop:
+def rmsprop(parameters: Iterable[Tensor], lr: float) -> torch.optim.RMSprop:
+    """The optimiser of critic and generator."""
     learned = list(parameters)
     return torch.optim.RMSprop(learned, lr, foreach=True, capturable=learned[0].is_cuda)
 

@@ -91,14 +91,26 @@ class Critic(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, `num_features`) to (B,) scores, high for real poses: the mean over the parts."""
         parts = self.weights[0].shape[0]
-        first = self._layer(0, features.unflatten(1, (parts, -1)).transpose(0, 1))  # (P, B, W)
-        hidden = first + self._layer(2, self._layer(1, first))
-        score = torch.baddbmm(self.biases[3], hidden, self.weights[3])
-        return score.mean(0).squeeze(-1)
+        hidden = features.unflatten(1, (parts, -1)).transpose(0, 1)  # (P, B, I)
+        # One batched product per layer for a GPU; on the CPU part by part, so that a part's hidden
+        # layers are still in the cache when they are needed again.
+        pieces = 1 if features.is_cuda else parts
+        operands = (tensor.chunk(pieces) for tensor in (hidden, *self.weights, *self.biases))
+        scores = [_score(*operand) for operand in zip(*operands, strict=True)]  # (P / pieces, B, 1)
+        return torch.cat(scores).mean(0).squeeze(-1)
 
-    def _layer(self, index: int, hidden: Tensor) -> Tensor:
-        hidden = torch.baddbmm(self.biases[index], hidden, self.weights[index])
+
+def _score(hidden: Tensor, *layers: Tensor) -> Tensor:
+    """(P, B, I) to (P, B, 1): P networks side by side, given four weights and four biases."""
+    weights, biases = layers[:4], layers[4:]
+
+    def layer(index: int, hidden: Tensor) -> Tensor:
+        hidden = torch.baddbmm(biases[index], hidden, weights[index])
         return nn.functional.leaky_relu_(hidden, LEAK)
+
+    first = layer(0, hidden)
+    hidden = first + layer(2, layer(1, first))
+    return torch.baddbmm(biases[3], hidden, weights[3])
 
 
 def lipschitz_penalty(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from poseda.distributed import any_asks, average, part_random_states, world_size
 from poseda.methods.pairs import Method, Pairs, labelled_pairs
 from poseda.networks.replicas import replicate
 from poseda.training.graphs import Step
+from poseda.training.memory import keep_freed_memory
 from poseda.training.run_folder import RunFolder
 
 MAX_GRADIENT = 1.0
@@ -93,9 +94,7 @@ class Training:
         self.replica = replicate(self.lifter)
         # Processes agree on whether to stop: at each step, or where a GPU is read anyway.
         self.agree_every = LOG_EVERY if on_gpu and world_size() > 1 else 1
-        self.optimizer = torch.optim.Adam(
-            self.parameters, self.schedule.lr, fused=True, capturable=on_gpu
-        )
+        self.optimizer = adam(self.lifter, self.schedule.lr)
         # A graph reads the rate from where it lies; a tensor on the CPU would only cost time.
         self.rate = torch.zeros((), device=self.parameters[0].device) if on_gpu else None
         # A user's own lifter may do what a graph cannot hold, so it has to say that it does not.
@@ -120,6 +119,7 @@ class Training:
         part_random_states()
         self.folder.truncate_metrics(self.iteration)
         self.lifter.train()
+        keep_freed_memory()
         started, started_at = time.perf_counter(), self.iteration
         with _interruptible() as stop:
             while self.iteration < self.total:
@@ -210,6 +210,12 @@ class Training:
         # there may be fewer GPUs than before
         for device, cuda_random in enumerate(state["cuda_random"][: torch.cuda.device_count()]):
             torch.cuda.set_rng_state(cuda_random, device)
+
+
+def adam(lifter: nn.Module, lr: float) -> torch.optim.Adam:
+    """The lifter's optimiser."""
+    parameters = list(lifter.parameters())
+    return torch.optim.Adam(parameters, lr, fused=True, capturable=parameters[0].is_cuda)
 
 
 def mix(pose2d: Tensor, pose3d: Tensor, made: Pairs) -> tuple[Tensor, Tensor]:
