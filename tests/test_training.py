@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import resource
 import signal
 from pathlib import Path
 
@@ -136,6 +138,18 @@ def test_resumed_training_ends_in_the_same_numbers(
         for scalars in (record, expected):
             del scalars["poses_per_s"]
         assert record == expected
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to")
+def test_training_keeps_the_memory_that_it_frees(
+    tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet]
+) -> None:
+    make_training(tmp_path, pose_sets, method=None).run()
+    faults = []
+    for _ in range(12):
+        torch.ones(5_000_000)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    assert faults[-1] - faults[5] < 2_000  # of 4,883 pages each time
 
 
 def test_finished_training_is_not_run_again(

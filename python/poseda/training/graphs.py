@@ -17,8 +17,8 @@ WARM_UP = 3
 class Step:
     """A training step that is replayed as one CUDA graph once it has run a few times.
 
-    Every call trains one step, whichever way it runs, and draws the same random numbers. On the CPU
-    it runs as it is.
+    Every call trains one step, whichever way it runs, and draws the same random numbers. On the
+    CPU, and where several processes train together, it runs as it is.
 
     What is captured must not wait for the device nor decide anything on the host, and works on
     tensors that stay where they are: parameters, optimiser state, buffers. So a checkpoint is
@@ -57,6 +57,11 @@ class Step:
                 self._graph = self._capture()
             self._graph.replay()
         return self._scalars
+
+    @property
+    def captured(self) -> bool:
+        """Whether calls are replays by now."""
+        return self._graph is not None
 
     def _on_side_stream(self) -> dict[str, Tensor]:
         """As `torch.cuda.graph` asks of what precedes a capture."""

@@ -1,0 +1,175 @@
+"""Steps that a CUDA graph can hold: no waiting for the device, the same ops in every iteration."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from poseda.config import AdaptSettings
+from poseda.data import PoseSet
+from poseda.data.sampler import Sampler
+from poseda.methods import make_method
+from poseda.networks.lifters import make_lifter
+from poseda.training import graphs
+from poseda.training.loop import Schedule, Training
+from poseda.training.run_folder import RunFolder
+
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+#: Ops whose result, or its shape, the host has to wait for.
+WAITING = (
+    "_local_scalar_dense", "item", "nonzero", "nonzero_static", "is_nonzero", "equal",
+    "masked_select", "unique", "_unique2", "unique_dim", "allclose", "_assert_async",
+)  # fmt: skip
+
+
+class Recorder(TorchDispatchMode):
+    """Names of the ops that run, and those among them that would wait for a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ops: list[str] = []
+        self.waiting: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        name = func.overloadpacket.__name__
+        self.ops.append(name)
+        indices = args[1] if name in ("index", "index_put", "index_put_") else ()
+        boolean = any(isinstance(i, Tensor) and i.dtype == torch.bool for i in indices)
+        if name in WAITING or boolean:
+            self.waiting.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture(scope="module")
+def train_sets(pose_sets: tuple[PoseSet, PoseSet]) -> tuple[PoseSet, PoseSet]:
+    return pose_sets[0].train, pose_sets[1].train
+
+
+def make_training(
+    folder: Path, train_sets: tuple[PoseSet, PoseSet], device: str = "cpu", **changes: object
+) -> Training:
+    torch.manual_seed(0)
+    source, target = (poses.to(device) for poses in train_sets)
+    random = torch.Generator("cpu" if device == "meta" else device).manual_seed(0)
+    lifter = make_lifter("videopose3d", source.skeleton, 32).to(device).train()
+    settings = AdaptSettings(batch=32, warmup=2, **changes)  # type: ignore[arg-type]
+    method = make_method("poseda", settings, source, target, random)
+    schedule = Schedule(10_000, 32, 1e-3, 0.0)
+    return Training(lifter, Sampler(source, random), schedule, RunFolder(folder), random, method)
+
+
+def iterate(training: Training, count: int) -> None:
+    for _ in range(count):
+        training.step()
+        training.iteration += 1
+
+
+def flat(module: nn.Module) -> Tensor:
+    return torch.cat([value.double().flatten() for value in module.state_dict().values()])
+
+
+@pytest.mark.parametrize("stabilizer", ["clip", "penalty", "spectral"])
+def test_iterations_never_wait_and_run_the_same_ops(
+    tmp_path: Path, train_sets: tuple[PoseSet, PoseSet], stabilizer: str
+) -> None:
+    training = make_training(tmp_path, train_sets, stabilizer=stabilizer)
+    iterate(training, 10)  # every step has run
+    rounds = []
+    for _ in range(10):
+        with Recorder() as recorder:
+            iterate(training, 1)
+        assert not recorder.waiting
+        rounds.append(recorder.ops)
+    assert rounds[:5] == rounds[5:]  # the generator learns in the fifth
+    assert rounds[0] == rounds[3] and len(rounds[0]) < len(rounds[4])
+
+
+def test_recorder_sees_what_waits() -> None:
+    values = torch.arange(3.0)
+    waits: list[Callable[[], object]] = [
+        lambda: values.sum().item(),
+        lambda: values[values > 1],
+        lambda: bool(values.any()),
+        lambda: torch.equal(values, values),
+    ]
+    for wait in waits:
+        with Recorder() as recorder:
+            wait()
+        assert recorder.waiting
+
+
+@pytest.mark.parametrize("stabilizer", ["clip", "penalty", "spectral"])
+def test_everything_lies_on_the_device(
+    tmp_path: Path,
+    train_sets: tuple[PoseSet, PoseSet],
+    stabilizer: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On the device that holds no values: ops refuse a mix with another one, and whatever the host
+    waits for fails."""
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())  # it has none
+    training = make_training(tmp_path, train_sets, "meta", stabilizer=stabilizer)
+    training.optimizer = torch.optim.Adam(training.lifter.parameters())  # nor a fused kernel
+    iterate(training, 6)
+    assert {value.device.type for value in training.step().values()} == {"meta"}
+
+
+@on_gpu
+@pytest.mark.parametrize("stabilizer", ["clip", "penalty", "spectral"])
+def test_graphs_train_as_eager_steps_do(
+    tmp_path: Path,
+    train_sets: tuple[PoseSet, PoseSet],
+    stabilizer: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replayed = make_training(tmp_path, train_sets, "cuda", stabilizer=stabilizer)
+    start = copy.deepcopy(replayed.lifter)
+    iterate(replayed, 40)
+    assert replayed.lifter_step.captured
+    monkeypatch.setattr(graphs, "WARM_UP", 1_000_000)
+    eager = make_training(tmp_path, train_sets, "cuda", stabilizer=stabilizer)
+    iterate(eager, 40)
+    assert not eager.lifter_step.captured
+    moved = (flat(eager.lifter) - flat(start)).norm()
+    assert (flat(replayed.lifter) - flat(eager.lifter)).norm() < 0.01 * moved
+
+
+@on_gpu
+def test_training_does_not_wait_between_log_points(
+    tmp_path: Path, train_sets: tuple[PoseSet, PoseSet]
+) -> None:
+    training = make_training(tmp_path, train_sets, "cuda")
+    iterate(training, 30)  # every step is captured by now
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        iterate(training, 50)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@on_gpu
+def test_graphs_resume_to_the_same_numbers(
+    tmp_path: Path, train_sets: tuple[PoseSet, PoseSet]
+) -> None:
+    whole = make_training(tmp_path, train_sets, "cuda")
+    iterate(whole, 30)
+    state = copy.deepcopy(whole.state_dict())
+    iterate(whole, 30)
+    resumed = make_training(tmp_path, train_sets, "cuda")
+    resumed.load_state_dict(state)
+    start = flat(resumed.lifter)
+    resumed.lifter.train()
+    iterate(resumed, 30)
+    moved = (flat(whole.lifter) - start).norm()
+    assert (flat(resumed.lifter) - flat(whole.lifter)).norm() < 0.01 * moved
