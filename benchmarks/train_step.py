@@ -296,10 +296,10 @@ def _contender(call: Callable[[], object], times: int) -> Contender:
 GROUPS: dict[str, tuple[str, ...]] = {
     "matrix products": ("mm", "gemm", "xmma", "cutlass", "nvjet"),
     "batch norm": ("batch_norm",),
-    "dropout": ("Dropout", "random_", "bernoulli", "dropout"),
+    "activations": ("leaky_relu", "LeakyRelu", "tanh", "Tanh"),
+    "dropout and ReLU": ("Dropout", "dropout", "aten::random_", "relu_", "threshold"),
     "kinematics": ("poseda", "augment", "kcs"),
     "optimiser": ("Optimizer", "_fused_adam", "multi_tensor", "_foreach", "clamp_"),
-    "activations": ("relu", "Relu", "tanh", "threshold", "clamp_min"),
     "sampling": ("randint", "normal_", "uniform_", "index_select", "aten::index", "distribution"),
 }
 OTHER = "other"

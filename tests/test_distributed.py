@@ -33,7 +33,7 @@ from poseda.config import AdaptSettings
 from poseda.data import PoseSet, load_pose_set
 from poseda.data.sampler import Sampler
 from poseda.methods import make_method
-from poseda.networks.dropout import Dropout
+from poseda.networks.dropout import ReLUDropout
 from poseda.networks.lifters import make_lifter
 from poseda.networks.replicas import SyncBatchNorm
 from poseda.training.loop import Interrupted, Schedule, Training
@@ -83,7 +83,7 @@ def make_training(
     random = torch.Generator().manual_seed(0)
     lifter = make_lifter("videopose3d", source.skeleton, 16)
     for module in lifter.modules():
-        if isinstance(module, Dropout):
+        if isinstance(module, ReLUDropout):
             module.rate = dropout
     mixed = None
     if method is not None:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from poseda.networks.dropout import Dropout
+from poseda.networks.dropout import ReLUDropout
 from poseda.networks.lifters import LIFTERS, make_lifter
 from poseda.networks.weights import NamedLifter, load_lifter, save_lifter
 from poseda_ext import H36M_16, H36M_17, Skeleton
@@ -106,25 +106,30 @@ def test_a_lifter_that_is_none_is_refused(name: str, error: type[Exception], mes
 
 def test_dropout_drops_at_its_rate_and_keeps_the_mean() -> None:
     torch.manual_seed(0)
-    dropped = Dropout(0.25)(torch.ones(1000, 1001))
+    dropped = ReLUDropout(0.25)(torch.ones(1000, 1001))
     assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
     assert (dropped == 0).double().mean() == pytest.approx(0.25, abs=0.002)
     assert dropped.mean() == pytest.approx(1, abs=0.003)
 
 
-def test_dropout_is_the_identity_in_evaluation_and_at_rate_zero() -> None:
+def test_dropout_is_a_relu_in_evaluation_and_at_rate_zero() -> None:
     hidden = torch.randn(3, 5)
-    assert Dropout(0.25).eval()(hidden) is hidden
-    assert Dropout(0.0)(hidden) is hidden
+    assert torch.equal(ReLUDropout(0.25).eval()(hidden), hidden.relu())
+    assert torch.equal(ReLUDropout(0.0)(hidden), hidden.relu())
     with pytest.raises(ValueError, match="rate: got 1"):
-        Dropout(1.0)
+        ReLUDropout(1.0)
 
 
-def test_dropout_lets_gradients_through_where_it_keeps() -> None:
-    hidden = torch.ones(100, 10, requires_grad=True)
-    dropped = Dropout(0.5)(hidden)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_lets_values_and_gradients_through_where_it_keeps(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(100, 10, dtype=dtype, requires_grad=True)
+    dropped = ReLUDropout(0.5)(hidden)
     dropped.sum().backward()
-    assert hidden.grad is not None and torch.equal(hidden.grad, dropped.detach())
+    kept = dropped > 0
+    assert 0.2 < kept.double().mean() < 0.3  # half are negative
+    assert torch.equal(dropped, torch.where(kept, 2 * hidden, 0))
+    assert hidden.grad is not None and torch.equal(hidden.grad, 2 * kept.to(dtype))
 
 
 def test_weights_survive_the_disk(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from poseda_ext import Skeleton, augment, part_kcs
+from poseda_ext import Skeleton, part_kcs
 
 WIDTH = 256
 LEAK = 0.01
@@ -83,9 +83,7 @@ class Critic(nn.Module):
             bone_scale: (B, J-1) by which bones change first, length times 1 + scale.
             out: (B, `num_features`), where they go; without it a new tensor.
         """
-        if bone_scale is not None:
-            pose = augment(pose, bone_scale=bone_scale, skeleton=self.skeleton).pose3d
-        features = part_kcs(pose, self.skeleton, unit=self.unit)
+        features = part_kcs(pose, self.skeleton, bone_scale=bone_scale, unit=self.unit)
         return torch.addcmul(self.shift, features, self.scale, out=out)
 
     def forward(self, features: Tensor) -> Tensor:

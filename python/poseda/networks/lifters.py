@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from poseda.networks.dropout import Dropout
+from poseda.networks.dropout import ReLUDropout
 from poseda_ext import Skeleton
 
 
@@ -47,8 +47,7 @@ class ResidualLifter(nn.Module):
             return nn.Sequential(
                 nn.Linear(inputs, width, bias=hidden_bias),
                 nn.BatchNorm1d(width),
-                nn.ReLU(inplace=True),
-                Dropout(dropout),
+                ReLUDropout(dropout),
             )
 
         joints = skeleton.num_joints
