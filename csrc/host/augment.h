@@ -69,14 +69,15 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> augment_backw
   Staging staging(pose, 3 * joints);
   const AugmentArguments arguments{pose,     bone_rotation, bone_scale, rotation,
                                    target2d, root,          intrinsics};
-  AugmentBackward op{arguments.stage(staging, tree), kAbsent, kAbsent, kAbsent, kAbsent};
+  const auto wanted = [&](int index) { return (needs >> index & 1) != 0; };
+  AugmentBackward op{arguments.stage(staging, tree), wanted(4), kAbsent, kAbsent, kAbsent, kAbsent};
   op.grad_pose3d = staging.input_or_zero(grad_pose3d, 3 * joints);
   if (target2d.has_value()) op.grad_root = staging.input_or_zero(grad_root, 3);
   if (intrinsics.has_value()) op.grad_pose2d = staging.input_or_zero(grad_pose2d, 2 * joints);
   op.moved = staging.rows(3 * joints);
   const AugmentInputs& in = op.in;
   const auto gradient = [&](int index, const OptionalTensor& of, int slot, int64_t width) {
-    return staging.gradient(of, slot, width, (needs >> index & 1) != 0);
+    return staging.gradient(of, slot, width, wanted(index));
   };
   // Evaluated in order: a braced list is.
   std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> grads{

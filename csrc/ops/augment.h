@@ -72,10 +72,11 @@ struct Augment {
   }
 };
 
-// Reads the gradients of the outputs and leaves the gradient of every input in the input's place.
-// `moved` is room for a pose.
+// Reads the gradients of the outputs and leaves the gradient of every input in the input's place,
+// that of target2d, if it is wanted, in the place of pose2d's. `moved` is room for a pose.
 struct AugmentBackward {
   AugmentInputs in;
+  bool wants_target;
   int moved, grad_pose3d, grad_root, grad_pose2d;
 
   static constexpr int kMaxRows = (3 + 3 + 1 + 2 + 3 + 3 + 2) * kMaxJoints + 16;
@@ -125,15 +126,20 @@ struct AugmentBackward {
     if (solves) {
       const GpaGrads<T> g = gpa_vjp(pose_extent, target_extent, target_root, k, by_root, grad_k);
       extent_vjp(box, g.pose_extent, tile + moved, tile + grad_pose3d, joints, 3);
-      // pose2d's gradient is used up: its place takes the target's.
-      for (int i = 0; i < 2 * joints; ++i) tile[grad_pose2d + i] = T(0);
-      extent_vjp(target_box, g.target_extent, tile + in.target2d, tile + grad_pose2d, joints, 2);
-      tile[grad_pose2d] = tile[grad_pose2d] + g.target_root.x;
-      tile[grad_pose2d + 1] = tile[grad_pose2d + 1] + g.target_root.y;
+      if (wants_target) target_vjp(tile, target_box, g);
     } else {
       store3(tile + in.root, by_root);
     }
     store_intrinsics(tile + in.intrinsics, grad_k);
+  }
+
+  // pose2d's gradient is used up by now.
+  template <class T>
+  POSEDA_INLINE void target_vjp(T* tile, const Box<T>& box, const GpaGrads<T>& g) const {
+    T* grad = tile + grad_pose2d;
+    for (int i = 0; i < 2 * in.tree.joints; ++i) grad[i] = T(0);
+    extent_vjp(box, g.target_extent, tile + in.target2d, grad, in.tree.joints, 2);
+    store2(grad, {grad[0] + g.target_root.x, grad[1] + g.target_root.y});
   }
 
   template <class T>
