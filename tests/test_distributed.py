@@ -328,6 +328,20 @@ def test_synchronized_batch_norm_is_that_of_the_whole_batch(
             torch.testing.assert_close(half[name], expected[name], rtol=1e-11, atol=0)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_synchronized_batch_norm_does_not_wait_for_the_device() -> None:
+    batch, weight = (t.cuda() for t in batch_and_weight(SHAPES[0]))
+    norms = [nn.BatchNorm1d(5, device="cuda", dtype=torch.float64) for _ in range(2)]
+    expected = run_norm(norms[0], batch, weight)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = run_norm(SyncBatchNorm.of(norms[1]), batch, weight)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-9)
+
+
 def test_rows_that_cannot_be_shared_are_refused(results: list[dict[str, Any]]) -> None:
     assert {result["too few rows"] for result in results} == {
         "batch: got 7 for 2 processes, expected a multiple of 2"
@@ -425,3 +439,16 @@ def test_a_killed_process_ends_the_run_and_resume_ends_it_well(
     state = training.load_state()
     assert state is not None and state["iteration"] == 40
     assert json.loads((out / "results.json").read_text())[0]["mpjpe"] > 0
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_train_together(domains: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    status, errors = torchrun(
+        tmp_path,
+        *("adapt", "--source", domains[0], "--target", domains[1], "--out", out),
+        *("--device", "cuda", "--width", 16, "--pretrain.steps", 60, "--pretrain.batch", 32),
+        *("--adapt.steps", 40, "--adapt.batch", 32, "--adapt.warmup", 10),
+    )
+    assert status == 0, errors
+    assert json.loads((out / "results.json").read_text())[-1]["mpjpe"] > 0
