@@ -26,7 +26,15 @@ from benchmarks.runner import (
     measure,
 )
 from benchmarks.scaling import STEP_MS, scaling_tables
-from benchmarks.train_step import EPOCH, Bench, TrainSettings, data, profile_table, train_table
+from benchmarks.train_step import (
+    EPOCH,
+    STEPS,
+    Bench,
+    TrainSettings,
+    data,
+    profile_table,
+    train_table,
+)
 from poseda.networks.lifters import LIFTERS
 
 
@@ -159,9 +167,10 @@ def run_ops(args: argparse.Namespace) -> list[Row]:
 
 
 def run_train(args: argparse.Namespace) -> None:
-    """Measures, and writes the file anew after every configuration."""
+    """Measures, and writes the file anew after every row."""
     on_gpu = args.device == "cuda"
     rows: list[Row] = []
+    write_json(args.json, rows)
     threads = args.threads[:1] if on_gpu else args.threads
     for batch, width, count in itertools.product(args.batch, args.width, threads):
         settings = TrainSettings(
@@ -174,9 +183,10 @@ def run_train(args: argparse.Namespace) -> None:
             timing=QUICK if args.quick else Settings(seconds=args.seconds),
         )
         bench = Bench(settings, *data(settings))
-        rows += bench.measure()
-        write_json(args.json, rows)
-        print(train_table(rows[-4:]), flush=True)
+        for row in bench.measure():
+            rows.append(row)
+            write_json(args.json, rows)
+        print(train_table(rows[-len(STEPS) :]), flush=True)
         if args.profile:
             print(profile_table(bench.profile()), flush=True)
 

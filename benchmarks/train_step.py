@@ -11,8 +11,9 @@ import copy
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -29,7 +30,7 @@ from poseda.data.synthetic import make_source, make_target
 from poseda.methods.poseda import PoseDA, rmsprop
 from poseda.networks.generator import NOISE
 from poseda.networks.lifters import make_lifter
-from poseda.training.graphs import Step
+from poseda.training.graphs import WARM_UP, Step
 from poseda.training.loop import Schedule, Training, adam
 from poseda.training.memory import keep_freed_memory
 from poseda.training.run_folder import RunFolder
@@ -137,14 +138,6 @@ class Bench:
         self.adapt = AdaptSettings(batch=settings.batch, warmup=0)
         self.source, self.target = source, target
         torch.manual_seed(0)
-        self.baseline = Baseline(
-            self.adapt,
-            source,
-            target,
-            width=settings.width,
-            device=settings.device,
-            workers=settings.workers,
-        )
         device = torch.device(settings.device)
         source, target = source.to(device), target.to(device)
         self.random = torch.Generator(device).manual_seed(0)
@@ -158,6 +151,18 @@ class Bench:
             RunFolder(Path(tempfile.gettempdir())),  # nothing is written
             self.random,
             self.method,
+        )
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        """Made when it is first asked for, after our memory was measured."""
+        return Baseline(
+            self.adapt,
+            self.source,
+            self.target,
+            width=self.settings.width,
+            device=self.settings.device,
+            workers=self.settings.workers,
         )
 
     def iterate(self) -> None:
@@ -208,14 +213,16 @@ class Bench:
             },
         }
 
-    def measure(self) -> list[Row]:
-        """A row per step."""
+    def measure(self) -> Iterator[Row]:
+        """A row per step, each as soon as it is measured."""
         settings, before = self.settings, torch.get_num_threads()
         torch.set_num_threads(settings.threads)
         keep_freed_memory()  # as training does
         try:
+            extra = {"iteration": self._on_gpu() if settings.device == "cuda" else {}}
             contenders = self._contenders()
-            return [self._row(step, contenders[step]) for step in STEPS]
+            for step in STEPS:
+                yield self._row(step, contenders[step]) | extra.get(step, {})
         finally:
             torch.set_num_threads(before)
 
@@ -239,14 +246,15 @@ class Bench:
             "disturbed": max(c.disturbed for c in contenders.values()),
         }
         if step == "iteration":
-            row |= {"epoch_s": ours * 1e-3 * EPOCH / settings.batch}
-            row |= self._on_gpu() if settings.device == "cuda" else {}
+            row["epoch_s"] = ours * 1e-3 * EPOCH / settings.batch
         return row | metadata(settings.device)
 
     def _on_gpu(self) -> Row:
-        """Peak memory of ours in training, and how often it waits for the device."""
-        torch.cuda.synchronize()
+        """Peak memory of ours, from the first iteration on, and how often it waits for the device
+        once its steps are captured."""
         torch.cuda.reset_peak_memory_stats()
+        for _ in range(WARM_UP + 2):
+            self.iterate()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")

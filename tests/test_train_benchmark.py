@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from pathlib import Path
 
@@ -13,9 +12,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.__main__ import main
-from benchmarks.runner import QUICK
+from benchmarks.runner import QUICK, Settings
 from benchmarks.train_baseline import Baseline, Noise, PartCritic
-from benchmarks.train_step import Bench, TrainSettings, data
+from benchmarks.train_step import Bench, TrainSettings, data, profile_table
 from poseda.networks.generator import NOISE
 
 SETTINGS = TrainSettings(batch=64, width=32, poses=500, timing=QUICK)
@@ -102,10 +101,14 @@ def test_baseline_computes_the_same_losses(bench: Bench) -> None:
         assert (flat(mine) - flat(other)).norm() < 0.02 * (flat(mine) - first).norm()
 
 
-def test_train_writes_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_writes_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = Settings(seconds=0, blocks=1, sample_ms=0, warm_up=0)
+    monkeypatch.setattr("benchmarks.__main__.QUICK", once)
     path = tmp_path / "rows.json"
     arguments = ["train", "--json", str(path), "--batch", "16", "--width", "16"]
-    assert main([*arguments, "--poses", "200", "--quick", "--profile"]) == 0
+    assert main([*arguments, "--poses", "200", "--quick"]) == 0
     rows = json.loads(path.read_text())
     assert [row["step"] for row in rows] == ["critic", "generator", "lifter", "iteration"]
     for row in rows:
@@ -113,12 +116,11 @@ def test_train_writes_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         assert min(row["ours_ms"], row["baseline_ms"], row["networks_ms"]) > 0
         assert row["poses_per_s"] == pytest.approx(16e3 / row["ours_ms"])
     assert rows[3]["epoch_s"] == pytest.approx(rows[3]["ours_ms"] * 1e-3 * 1_560_000 / 16)
-    printed = capsys.readouterr().out
-    assert "matrix products" in printed and "| iteration |" in printed
+    assert "| iteration |" in capsys.readouterr().out
 
 
 def test_profile_groups_all_time(bench: Bench) -> None:
-    shares = bench.profile()
+    shares = bench.profile(rounds=1)
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["matrix products"] > 0 and shares["kinematics"] > 0 and shares["optimiser"] > 0
-    assert all(math.isfinite(share) for share in shares.values())
+    assert "| matrix products |" in profile_table(shares)

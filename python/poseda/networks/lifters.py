@@ -93,7 +93,8 @@ LIFTERS: dict[str, Callable[[Skeleton, int], nn.Module]] = {
 
 
 def make_lifter(name: str, skeleton: Skeleton, width: int = 1024) -> nn.Module:
-    """A lifter by name. A user's own is checked to map (B, J, 2) to (B, J, 3).
+    """A lifter by name. A user's own is checked to map (B, J, 2) to (B, J, 3). It may set
+    ``graph_safe``, as `ResidualLifter` does, to be trained in a CUDA graph.
 
     Args:
         name: "simple_baseline", "videopose3d", or a user's own as ``package.module:Class``, which
