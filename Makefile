@@ -37,6 +37,7 @@ bench: $(READY)
 # What the README shows; to be run on a quiet machine.
 results: $(READY)
 	$(PY) -m benchmarks ops $(BENCH) --json benchmarks/results/ops_cpu.json
+	$(PY) -m benchmarks train --threads 2 --json benchmarks/results/train_cpu.json
 	$(PY) -m benchmarks instructions --json benchmarks/results/instructions_cpu.json
 	$(PY) -m benchmarks readme
 

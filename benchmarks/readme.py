@@ -114,13 +114,14 @@ def _lead(row: Row, opponent: str, times: float) -> str:
 def _train_lines(rows: Sequence[Row]) -> str:
     """The training steps, milliseconds."""
     lines = [
-        "| training step | batch | threads | ours | PoseAug's way | its bare networks | poses/s |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| training step | batch | width | threads | ours | plain torch | bare networks | poses/s |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         times = row["baseline_ms"] / row["ours_ms"]
         lines.append(
-            f"| {row['step']} | {row['batch']:,} | {row['threads']} | {row['ours_ms']:.3g} "
+            f"| {row['step']} | {row['batch']:,} | {row['width']:,} | {row['threads']} "
+            f"| {row['ours_ms']:.3g} "
             f"| {row['baseline_ms']:.3g} ({times:.2g}x) | {row['networks_ms']:.3g} "
             f"| {row['poses_per_s']:,.0f} |"
         )

@@ -76,7 +76,7 @@ def test_sections_from_files(tmp_path: Path) -> None:
     assert "On a GPU: not measured yet" in text and "training step" not in text
 
     step = {
-        **COMMON, "step": "critic", "batch": 1024, "threads": 2, "ours_ms": 4.0,
+        **COMMON, "step": "critic", "batch": 1024, "width": 512, "threads": 2, "ours_ms": 4.0,
         "baseline_ms": 6.0, "networks_ms": 3.5, "poses_per_s": 256000.0,
     }  # fmt: skip
     counted = [{**_row(), "level": "avx2", "ours_per_pose": 10.0, "eager_per_pose": 20.0,
@@ -92,10 +92,10 @@ def test_sections_from_files(tmp_path: Path) -> None:
     }
     _write(tmp_path, train_cpu=[step], instructions_cpu=counted, gpu_check=report)
     text = readme.performance(tmp_path)
-    assert "| critic | 1,024 | 2 | 4 | 6 (1.5x) | 3.5 | 256,000 |" in text
+    assert "| critic | 1,024 | 512 | 2 | 4 | 6 (1.5x) | 3.5 | 256,000 |" in text
     assert "On a GPU (A GPU, torch 2.11, commit `fedcba987654`, 2026)" in text
     assert "did not pass: racecheck." in text and "not measured" in text
-    assert "| lifter | 1,024 | 2 | 4 | 6 (1.5x) |" in text
+    assert "| lifter | 1,024 | 512 | 2 | 4 | 6 (1.5x) |" in text
     assert "| augment | fwd | 10 | 20 | 2.0 | 500 |" in readme.details(tmp_path)
 
 
