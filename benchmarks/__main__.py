@@ -35,6 +35,7 @@ from benchmarks.train_step import (
     profile_table,
     train_table,
 )
+from poseda.experiment import PRECISIONS
 from poseda.networks.lifters import LIFTERS
 
 
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--batch", nargs="+", type=_positive, default=[1024])
     train.add_argument("--width", nargs="+", type=_positive, default=[1024])
     train.add_argument("--threads", nargs="+", type=_positive, default=[1])
+    train.add_argument("--precision", choices=PRECISIONS, default="float32")
     train.add_argument("--poses", type=_positive, help="of each data set (GPU: an epoch's)")
     train.add_argument("--workers", type=int, help="of the baseline's loaders (GPU: 2, CPU: 0)")
     train.add_argument("--seconds", type=float, default=10.0, help="time for a row's samples")
@@ -180,6 +182,7 @@ def run_train(args: argparse.Namespace) -> None:
             device=args.device,
             threads=count,
             workers=(2 if on_gpu else 0) if args.workers is None else args.workers,
+            precision=args.precision,
             timing=QUICK if args.quick else Settings(seconds=args.seconds),
         )
         bench = Bench(settings, *data(settings))

@@ -27,11 +27,12 @@ from poseda.data import PoseSet
 from poseda.data.poseset import pose_set_from_arrays
 from poseda.data.sampler import Sampler
 from poseda.data.synthetic import make_source, make_target
+from poseda.experiment import PRECISIONS
 from poseda.methods.poseda import PoseDA, rmsprop
 from poseda.networks.generator import NOISE
 from poseda.networks.lifters import make_lifter
 from poseda.training.graphs import WARM_UP, Step
-from poseda.training.loop import Schedule, Training, adam
+from poseda.training.loop import Schedule, Training, adam, matrix_products
 from poseda.training.memory import keep_freed_memory
 from poseda.training.run_folder import RunFolder
 
@@ -51,6 +52,8 @@ class TrainSettings:
         device: "cpu" or "cuda".
         threads: on the CPU.
         workers: processes that load the baseline's batches.
+        precision: as in `poseda.config.Settings`; "tf32" serves the baseline too, "bfloat16" does
+            not.
         timing: how long and how often to measure a step.
     """
 
@@ -60,6 +63,7 @@ class TrainSettings:
     device: str = "cpu"
     threads: int = 1
     workers: int = 0
+    precision: str = "float32"
     timing: Settings = field(default_factory=lambda: Settings(seconds=10.0))
 
 
@@ -86,6 +90,7 @@ class Networks:
         self.generator_optimizer = rmsprop(learned, local.settings.gan_lr)
         self.critic_optimizer = rmsprop(self.critic.parameters(), local.settings.gan_lr)
         self.lifter_optimizer = adam(self.lifter, training.schedule.lr)
+        self.precision = training.precision
         batch, joints = local.settings.batch, method.skeleton.num_joints
 
         def ready(*shape: int) -> Tensor:
@@ -123,7 +128,11 @@ class Networks:
         return {}
 
     def lifter_step(self) -> dict[str, Tensor]:
-        loss = nn.functional.mse_loss(self.lifter(self.pose2d), self.pose3d)
+        with torch.autocast(
+            self.pose2d.device.type, self.precision, enabled=self.precision != torch.float32
+        ):
+            predicted = self.lifter(self.pose2d)
+        loss = nn.functional.mse_loss(predicted.float(), self.pose3d)
         self.lifter_optimizer.zero_grad()
         loss.backward()
         self.lifter_optimizer.step()
@@ -151,6 +160,7 @@ class Bench:
             RunFolder(Path(tempfile.gettempdir())),  # nothing is written
             self.random,
             self.method,
+            PRECISIONS[settings.precision],
         )
 
     @cached_property
@@ -215,16 +225,16 @@ class Bench:
 
     def measure(self) -> Iterator[Row]:
         """A row per step, each as soon as it is measured."""
-        settings, before = self.settings, torch.get_num_threads()
-        torch.set_num_threads(settings.threads)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self.settings.threads)
         keep_freed_memory()  # as training does
         try:
-            extra = {"iteration": self._on_gpu() if settings.device == "cuda" else {}}
-            contenders = self._contenders()
-            for step in STEPS:
-                yield self._row(step, contenders[step]) | extra.get(step, {})
+            with matrix_products(self.settings.precision == "tf32"):
+                extra = {"iteration": self._on_gpu() if self.settings.device == "cuda" else {}}
+                for step, contenders in self._contenders().items():
+                    yield self._row(step, contenders) | extra.get(step, {})
         finally:
-            torch.set_num_threads(before)
+            torch.set_num_threads(threads)
 
     def _row(self, step: str, calls: dict[str, Callable[[], object]]) -> Row:
         settings = self.settings
@@ -238,6 +248,7 @@ class Bench:
             "batch": settings.batch,
             "width": settings.width,
             "threads": settings.threads,
+            "precision": settings.precision,
             **{f"{name}_ms": timing.ms for name, timing in timings.items()},
             **{f"{name}_noise": timing.noise for name, timing in timings.items()},
             "poses_per_s": settings.batch / ours * 1e3,

@@ -152,6 +152,24 @@ def test_training_keeps_the_memory_that_it_frees(
     assert faults[-1] - faults[5] < 2_000  # of 4,883 pages each time
 
 
+def test_tf32_holds_while_a_training_runs(
+    tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet]
+) -> None:
+    setting = torch.backends.cuda.matmul
+    before = setting.fp32_precision
+    for tf32 in (False, True):
+        training = make_training(tmp_path / str(tf32), pose_sets, method=None)
+        training.tf32 = tf32
+        seen: list[str] = []
+        hook = training.lifter.register_forward_pre_hook(
+            lambda module, inputs, seen=seen: seen.append(setting.fp32_precision)
+        )
+        training.run()
+        hook.remove()
+        assert set(seen) == {"tf32" if tf32 else before}
+        assert setting.fp32_precision == before
+
+
 def test_finished_training_is_not_run_again(
     tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet]
 ) -> None:

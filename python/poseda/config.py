@@ -119,8 +119,9 @@ class Settings:
     adapt: AdaptSettings = field(default_factory=AdaptSettings)
     device: str = "auto"
     """auto (a GPU where there is one), cpu, cuda or cuda:N."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the lifter's matrix products in training."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Arithmetic of matrix products in training: of the lifter's with bfloat16, of all with tf32,
+    which is float32 on a CPU."""
     checkpoint_every: int = 500
     """Steps between checkpoints."""
 

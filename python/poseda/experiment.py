@@ -37,7 +37,7 @@ from poseda.training.loop import Progress, Schedule, Training
 from poseda.training.run_folder import RunFolder
 
 EVALUATION_BATCH = 4096
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -275,6 +275,7 @@ def run_training(
         mixed,
         PRECISIONS[settings.precision],
         settings.checkpoint_every,
+        tf32=settings.precision == "tf32",
     )
     try:
         training.run(progress)

@@ -74,6 +74,8 @@ class Training:
         method: what the source is mixed with; None trains on the source alone.
         precision: arithmetic of the lifter's matrix products.
         checkpoint_every: iterations between checkpoints.
+        tf32: whether float32 matrix products on a GPU, those of generator and critic included, run
+            in TensorFloat-32.
     """
 
     lifter: nn.Module
@@ -84,6 +86,7 @@ class Training:
     method: Method | None = None
     precision: torch.dtype = torch.float32
     checkpoint_every: int = 500
+    tf32: bool = False
 
     def __post_init__(self) -> None:
         self.iteration = 0
@@ -121,7 +124,7 @@ class Training:
         self.lifter.train()
         keep_freed_memory()
         started, started_at = time.perf_counter(), self.iteration
-        with _interruptible() as stop:
+        with matrix_products(self.tf32), _interruptible() as stop:
             while self.iteration < self.total:
                 scalars = self.step()
                 self.iteration += 1
@@ -226,6 +229,19 @@ def mix(pose2d: Tensor, pose3d: Tensor, made: Pairs) -> tuple[Tensor, Tensor]:
         torch.where(keep, new, own) for new, own in zip(made[:2], (pose2d, pose3d), strict=True)
     )
     return torch.cat((pose2d, made2d)), torch.cat((pose3d, made3d))
+
+
+@contextmanager
+def matrix_products(tf32: bool) -> Iterator[None]:
+    """Within, float32 matrix products on a GPU run in TensorFloat-32, or as they are."""
+    setting = torch.backends.cuda.matmul
+    before = setting.fp32_precision
+    if tf32:
+        setting.fp32_precision = "tf32"
+    try:
+        yield
+    finally:
+        setting.fp32_precision = before
 
 
 @contextmanager
