@@ -114,7 +114,7 @@ def _lead(row: Row, opponent: str, times: float) -> str:
 def _train_lines(rows: Sequence[Row]) -> str:
     """The training steps, milliseconds."""
     lines = [
-        "| training step | batch | width | threads | ours | plain torch | bare networks | poses/s |",
+        "| step | batch | width | threads | ours | plain torch | bare networks | poses/s |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:

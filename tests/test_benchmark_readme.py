@@ -73,7 +73,7 @@ def test_sections_from_files(tmp_path: Path) -> None:
     assert "commit `0123456789ab`, 2026-11-20." in text
     assert "| forward | 1,024 | 1 | 1 | 10 (10x) | 5 (5x) | 50% |" in text
     assert "| `gpa` | 10.0 to 10.0 | - | - | - |" in text
-    assert "On a GPU: not measured yet" in text and "training step" not in text
+    assert "On a GPU: not measured yet" in text and "bare networks" not in text
 
     step = {
         **COMMON, "step": "critic", "batch": 1024, "width": 512, "threads": 2, "ours_ms": 4.0,
