@@ -125,6 +125,24 @@ def test_everything_lies_on_the_device(
     assert {value.device.type for value in training.step().values()} == {"meta"}
 
 
+def test_checkpoint_of_a_gpu_goes_on_elsewhere(
+    tmp_path: Path, train_sets: tuple[PoseSet, PoseSet]
+) -> None:
+    training = make_training(tmp_path, train_sets)
+    iterate(training, 6)
+    state = copy.deepcopy(training.state_dict())
+    iterate(training, 6)
+    method = state["method"]
+    saved = state["optimizer"], method["critic_optimizer"], method["generator_optimizer"]
+    for optimizer in saved:  # as a GPU writes them
+        optimizer["param_groups"][0]["capturable"] = True
+    state["optimizer"]["param_groups"][0]["lr"] = torch.tensor(1e-4)
+    resumed = make_training(tmp_path, train_sets)
+    resumed.load_state_dict(state)
+    iterate(resumed, 6)
+    assert torch.equal(flat(resumed.lifter), flat(training.lifter))
+
+
 @on_gpu
 @pytest.mark.parametrize("stabilizer", ["clip", "penalty", "spectral"])
 def test_graphs_train_as_eager_steps_do(
@@ -142,7 +160,7 @@ def test_graphs_train_as_eager_steps_do(
     iterate(eager, 40)
     assert not eager.lifter_step.captured
     moved = (flat(eager.lifter) - flat(start)).norm()
-    assert (flat(replayed.lifter) - flat(eager.lifter)).norm() < 0.01 * moved
+    assert (flat(replayed.lifter) - flat(eager.lifter)).norm() < 0.1 * moved
 
 
 @on_gpu
@@ -172,4 +190,4 @@ def test_graphs_resume_to_the_same_numbers(
     resumed.lifter.train()
     iterate(resumed, 30)
     moved = (flat(whole.lifter) - start).norm()
-    assert (flat(resumed.lifter) - flat(whole.lifter)).norm() < 0.01 * moved
+    assert (flat(resumed.lifter) - flat(whole.lifter)).norm() < 0.1 * moved

@@ -19,7 +19,7 @@ from poseda.distributed import average_gradients, own_rows, world_size
 from poseda.methods.pairs import Pairs
 from poseda.networks.critic import Critic, lipschitz_penalty
 from poseda.networks.generator import Generator, Transformation
-from poseda.training.graphs import Step
+from poseda.training.graphs import Step, load_optimizer
 from poseda_ext import augment
 from poseda_ext.reference import MIN_DEPTH
 
@@ -216,8 +216,8 @@ class LocalPoseAugmentation:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.generator.load_state_dict(state["generator"])
         self.critic.load_state_dict(state["critic"])
-        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
-        self.critic_optimizer.load_state_dict(state["critic_optimizer"])
+        load_optimizer(self.generator_optimizer, state["generator_optimizer"])
+        load_optimizer(self.critic_optimizer, state["critic_optimizer"])
         # in place: the checkpoint's tensors lie on the CPU, these on the device
         for vector, saved in zip(self.stabilizer.vectors, state["stabilizer"], strict=True):
             vector.copy_(saved)

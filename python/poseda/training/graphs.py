@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,3 +80,13 @@ class Step:
         with torch.cuda.graph(graph):
             self._scalars = self._function()
         return graph
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Restores what an optimiser of the same parameters saved on any device: whether a graph may
+    hold it depends on the device here."""
+    groups = [
+        saved | {"capturable": own["capturable"]}
+        for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    optimizer.load_state_dict(state | {"param_groups": groups})

@@ -19,7 +19,7 @@ from poseda.data.sampler import Sampler
 from poseda.distributed import any_asks, average, part_random_states, world_size
 from poseda.methods.pairs import Method, Pairs, labelled_pairs
 from poseda.networks.replicas import replicate
-from poseda.training.graphs import Step
+from poseda.training.graphs import Step, load_optimizer
 from poseda.training.memory import keep_freed_memory
 from poseda.training.run_folder import RunFolder
 
@@ -205,7 +205,7 @@ class Training:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.iteration = state["iteration"]
         self.lifter.load_state_dict(state["lifter"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         if self.method is not None:
             self.method.load_state_dict(state["method"])
         self.random.set_state(state["random"])
