@@ -152,6 +152,18 @@ def test_training_keeps_the_memory_that_it_frees(
     assert faults[-1] - faults[5] < 2_000  # of 4,883 pages each time
 
 
+def test_bfloat16_learns_as_float32_does(
+    tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet]
+) -> None:
+    losses = []
+    for precision in (torch.float32, torch.bfloat16):
+        training = make_training(tmp_path, pose_sets, method="gpa")
+        training.precision = precision
+        steps = [training.step()["lifter_loss"].item() for _ in range(80)]
+        losses.append(sum(steps[-20:]) / 20)
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
 def test_tf32_holds_while_a_training_runs(
     tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet]
 ) -> None:
