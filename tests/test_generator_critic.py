@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from poseda.data import PoseSet
-from poseda.networks.critic import MIN_SPREAD, Critic, lipschitz_penalty
+from poseda.networks.critic import MIN_SPREAD, Critic, _score, lipschitz_penalty
 from poseda.networks.generator import Generator, Transformation
 from poseda_ext import H36M_16, augment, bones, part_kcs
 
@@ -138,6 +138,15 @@ def test_grouped_critic_is_five_networks_side_by_side(poses: torch.Tensor) -> No
         scores.append(layer(3, hidden)[:, 0])
     expected = torch.stack(scores).mean(0)
     torch.testing.assert_close(critic(critic.features(poses)), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_batched_product_of_a_gpu_gives_the_scores_of_the_cpu(poses: torch.Tensor) -> None:
+    critic = Critic(H36M_16, unit=False)
+    critic.standardize(poses)
+    features = critic.features(poses)
+    hidden = features.unflatten(1, (5, -1)).transpose(0, 1)
+    batched = _score(hidden, *critic.weights, *critic.biases).mean(0).squeeze(-1)
+    torch.testing.assert_close(batched, critic(features), atol=1e-5, rtol=1e-5)
 
 
 def test_critic_features_go_where_they_are_asked_to(poses: torch.Tensor) -> None:

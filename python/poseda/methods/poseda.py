@@ -234,6 +234,7 @@ class Stabilizer:
 
     def __init__(self, critic: Critic, random: torch.Generator) -> None:
         self.critic = critic
+        self.parameters: list[Tensor] = list(critic.parameters())
         self.random = random
         self.vectors: list[Tensor] = []  #: what a checkpoint must hold
 
@@ -249,8 +250,8 @@ class Clip(Stabilizer):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        for parameter in self.critic.parameters():
-            parameter.clamp_(-CLIP, CLIP)
+        torch._foreach_clamp_min_(self.parameters, -CLIP)
+        torch._foreach_clamp_max_(self.parameters, CLIP)
 
 
 class Penalty(Stabilizer):

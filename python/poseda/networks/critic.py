@@ -90,12 +90,13 @@ class Critic(nn.Module):
         """(B, `num_features`) to (B,) scores, high for real poses: the mean over the parts."""
         parts = self.weights[0].shape[0]
         hidden = features.unflatten(1, (parts, -1)).transpose(0, 1)  # (P, B, I)
-        # One batched product per layer for a GPU; on the CPU part by part, so that a part's hidden
-        # layers are still in the cache when they are needed again.
-        pieces = 1 if features.is_cuda else parts
-        operands = (tensor.chunk(pieces) for tensor in (hidden, *self.weights, *self.biases))
-        scores = [_score(*operand) for operand in zip(*operands, strict=True)]  # (P / pieces, B, 1)
-        return torch.cat(scores).mean(0).squeeze(-1)
+        operands = hidden, *self.weights, *self.biases
+        if features.is_cuda:  # one batched product per layer
+            scores = _score(*operands)  # (P, B, 1)
+        else:  # part by part: a part's hidden layers are still in the cache when they are needed
+            pieces = zip(*(tensor.chunk(parts) for tensor in operands), strict=True)
+            scores = torch.cat([_score(*piece) for piece in pieces])
+        return scores.mean(0).squeeze(-1)
 
 
 def _score(hidden: Tensor, *layers: Tensor) -> Tensor:
