@@ -44,8 +44,20 @@ struct Kcs {
     move_bones<D>(motion, tree, tile, pose, pose);
     if (unit_bones)
       for (int j = 1; j < tree.joints; ++j) unit<D>(bones + D * j, bones + D * j);
-    for (int i = 0; i < pairs.count; ++i)
-      tile[features + i] = dot<D>(bones + D * pairs.first[i], bones + D * pairs.second[i]);
+    for (int i = 0; i < pairs.count;) i = row(i, bones, tile + features);
+  }
+
+ private:
+  // The pairs from i on that share their first bone, which stays in registers. Returns the pair
+  // after them.
+  template <class T>
+  POSEDA_INLINE int row(int i, const T* bones, T* products) const {
+    const int a = pairs.first[i];
+    T first[D];
+    for (int d = 0; d < D; ++d) first[d] = bones[D * a + d];
+    for (; i < pairs.count && pairs.first[i] == a; ++i)
+      products[i] = dot<D>(first, bones + D * pairs.second[i]);
+    return i;
   }
 };
 
@@ -79,8 +91,7 @@ struct KcsBackward {
   }
 
  private:
-  // The pairs from i on that share their first bone, whose gradient stays in registers. Returns the
-  // pair after them.
+  // As `Kcs::row`; the first bone's gradient stays in registers too.
   template <class T>
   POSEDA_INLINE int row_vjp(int i, const T* tile, T* grad) const {
     const T *by_product = tile + grad_features, *factors = tile + multiplied;
