@@ -266,7 +266,11 @@ def _direct(
     )
 
     def call(*args: Any) -> Any:
-        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        if (
+            torch.compiler.is_compiling()
+            or torch._C._are_functorch_transforms_active()
+            or torch._C._is_tracing()
+        ):
             return op(*args)
         if torch.is_grad_enabled() and torch._C._any_requires_grad(*args):
             return node.apply(*args)

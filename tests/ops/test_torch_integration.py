@@ -153,3 +153,24 @@ def test_export(strict: bool) -> None:
     arguments = (torch.randn(4, 16, 3), torch.randn(4, 3))
     program = torch.export.export(Features(), arguments, strict=strict)
     torch.testing.assert_close(program.module()(*arguments), Features()(*arguments))
+
+
+class Posed(torch.nn.Module):
+    """A learned pose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pose = torch.nn.Parameter(torch.randn(3, 16, 3))
+
+    def forward(self, scale: torch.Tensor) -> torch.Tensor:
+        return poseda_ext.part_kcs(self.pose, bone_scale=scale)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_jit_trace_holds_the_op_where_a_parameter_is_learned() -> None:
+    module = Posed()
+    traced = torch.jit.trace(module, (torch.rand(3, 15),))
+    assert "poseda::part_kcs" in str(traced.graph)
+    scale = torch.rand(3, 15)
+    assert torch.equal(traced(scale), module(scale))
