@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[1],
         help="the first for every batch, the others for the largest batch alone",
     )
-    ops.add_argument("--seconds", type=float, help="time for the samples of a row")
+    ops.add_argument("--seconds", type=_positive_number, help="time for the samples of a row")
     ops.add_argument("--quick", action="store_true", help="a rough measurement, without compile")
     ops.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     ops.add_argument(
@@ -77,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--precision", choices=PRECISIONS, default="float32")
     train.add_argument("--poses", type=_positive, help="of each data set (GPU: an epoch's)")
     train.add_argument("--workers", type=int, help="of the baseline's loaders (GPU: 2, CPU: 0)")
-    train.add_argument("--seconds", type=float, default=10.0, help="time for a row's samples")
+    train.add_argument(
+        "--seconds", type=_positive_number, default=10.0, help="time for a row's samples"
+    )
     train.add_argument("--quick", action="store_true", help="a rough measurement")
     train.add_argument("--profile", action="store_true", help="also say where our time goes")
 
@@ -91,11 +93,11 @@ def _parser() -> argparse.ArgumentParser:
     counted.add_argument("--ops", nargs="+", choices=CASES, default=list(CASES))
 
     both = commands.add_parser("compare", help="exit status 1 where a ratio fell by over 15 %%")
-    both.add_argument("old")
-    both.add_argument("new")
+    both.add_argument("old", type=_rows)
+    both.add_argument("new", type=_rows)
 
     show = commands.add_parser("table", help="show the rows of a file")
-    show.add_argument("file")
+    show.add_argument("file", type=_rows)
     show.add_argument("--markdown", action="store_true")
 
     commands.add_parser("readme", help="write the numbers of benchmarks/results into the READMEs")
@@ -106,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     scaling.add_argument(
         "--step-ms",
         nargs="+",
-        type=_positive_ms,
+        type=_positive_number,
         default=list(STEP_MS),
         metavar="MS",
         help="milliseconds that one GPU takes for an iteration",
@@ -121,11 +123,19 @@ def _positive(text: str) -> int:
     return value
 
 
-def _positive_ms(text: str) -> float:
+def _positive_number(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"got {value}, expected milliseconds above 0")
+        raise argparse.ArgumentTypeError(f"got {value}, expected a finite number above 0")
     return value
+
+
+def _rows(path: str) -> list[Row]:
+    """A file that cannot be read is a wrong argument: exit status 2, not that of a comparison."""
+    try:
+        return read_rows(path)
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -219,11 +229,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_json(args.json, rows)
         print(instructions_table(rows))
     elif args.command == "compare":
-        report, fell = compare(read_rows(args.old), read_rows(args.new))
+        report, fell = compare(args.old, args.new)
         print(report)
         return int(fell)
     elif args.command == "table":
-        print(table(read_rows(args.file), args.markdown))
+        print(table(args.file, args.markdown))
     elif args.command == "readme":
         write_sections()
     elif args.command == "scaling":

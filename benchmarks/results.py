@@ -90,10 +90,15 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
     Raises:
         ValueError: if it is not a list of rows with every key.
     """
-    rows = json.loads(Path(path).read_text())
+    try:
+        rows = json.loads(Path(path).read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
     if not isinstance(rows, list):
         raise ValueError(f"{path}: got {type(rows).__name__}, expected a list of rows")
     for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}: row {number}: got {type(row).__name__}, expected an object")
         missing = [key for key in KEYS if key not in row]
         if missing:
             raise ValueError(f"{path}: row {number} lacks {', '.join(missing)}")

@@ -182,6 +182,30 @@ def test_compare_command(tmp_path: Path) -> None:
     assert main(["compare", str(old), str(new)]) == 1
 
 
+@pytest.mark.parametrize("content", [None, "", '{"a": 1', "[1]", '[{"op": "kcs"}]'])
+@pytest.mark.parametrize("command", ["compare", "table"])
+def test_a_file_that_cannot_be_read_is_not_taken_for_a_fall(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, content: str | None
+) -> None:
+    path = tmp_path / "rows.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SystemExit) as stop:
+        main([command, str(path), *([str(path)] if command == "compare" else [])])
+    assert stop.value.code == 2
+    assert str(path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf"])
+def test_ops_and_train_refuse_no_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seconds: str
+) -> None:
+    for command in ("ops", "train"):
+        with pytest.raises(SystemExit):
+            main([command, "--json", str(tmp_path / "rows.json"), "--seconds", seconds])
+        assert "expected a finite number above 0" in capsys.readouterr().err
+
+
 def test_ratio_of_what_was_not_measured() -> None:
     assert ratio(_row(eager_ms=None), "eager") is None
     assert ratio(_row(), "eager") == 10
