@@ -146,13 +146,14 @@ def efficiency(lifter: str, interconnect: Interconnect, step: float) -> tuple[fl
 
 
 def scaling_tables(lifter: str, steps_ms: Sequence[float] = STEP_MS) -> str:
-    """Networks, messages and efficiency as Markdown."""
+    """Networks, arithmetic, messages and efficiency as Markdown."""
     lines = ["| network | parameters | bytes | MFLOP per pose, forward |", "|---|---:|---:|---:|"]
     lines += [
         f"| {name} | {parameters(network):,} | {FLOAT * parameters(network):,} "
         f"| {flops(network) / 1e6:.2f} |"
         for name, network in networks().items()
     ]
+    lines += ["", f"An iteration takes {flops_per_pose(lifter) / 1e6:.0f} MFLOP per source pose."]
     lines += ["", "| message | bytes | per iteration | " + " | ".join(
         f"{i.name}, ms" for i in INTERCONNECTS
     ) + " |", "|---|---:|---:|" + "---:|" * len(INTERCONNECTS)]  # fmt: skip
