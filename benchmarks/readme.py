@@ -131,7 +131,7 @@ def _train_lines(rows: Sequence[Row]) -> str:
 def _gpu_lines(report: Any) -> str:
     if report is None:
         return "On a GPU: not measured yet; `make gpu-check OUT=DIR` does it."
-    rows = [row for row in report["rows"] if row.get("op") == "augment"]
+    rows = [r for r in report["rows"] if r["op"] == "augment" and r["dtype"] == "float32"]
     machine = report["machine"]
     origin = (
         f"{machine['gpu']}, torch {machine.get('torch')}, commit "
@@ -139,7 +139,10 @@ def _gpu_lines(report: Any) -> str:
     )
     failed = [name for name, stage in report["stages"].items() if stage["status"] != "passed"]
     state = f" Stages that did not pass: {', '.join(failed)}." if failed else ""
-    parts = [f"On a GPU ({origin}), milliseconds a call from Python:{state}", main_table(rows)]
+    parts = [
+        f"On a GPU ({origin}), float32, milliseconds a call from Python:{state}",
+        main_table(rows),
+    ]
     train = report["stages"].get("train", {}).get("train")
     if train:
         parts.append(_train_lines(train))

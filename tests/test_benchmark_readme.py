@@ -87,7 +87,7 @@ def test_sections_from_files(tmp_path: Path) -> None:
             "racecheck": {"status": "failed"},
             "train": {"status": "passed", "train": [step | {"step": "lifter", "device": "cuda"}]},
         },
-        "rows": [_row(device="cuda")],
+        "rows": [_row(device="cuda"), _row(device="cuda", dtype="bfloat16", ours_ms=0.25)],
         "goals": judge([]),
     }
     _write(tmp_path, train_cpu=[step], instructions_cpu=counted, gpu_check=report)
@@ -95,6 +95,8 @@ def test_sections_from_files(tmp_path: Path) -> None:
     assert "| critic | 1,024 | 512 | 2 | 4 | 6 (1.5x) | 3.5 | 256,000 |" in text
     assert "On a GPU (A GPU, torch 2.11, commit `fedcba987654`, 2026)" in text
     assert "did not pass: racecheck." in text and "not measured" in text
+    on_gpu = text[text.index("On a GPU") :]
+    assert "float32" in on_gpu and on_gpu.count("| forward | 1,024 |") == 1
     assert "| lifter | 1,024 | 512 | 2 | 4 | 6 (1.5x) |" in text
     assert "| augment | fwd | 10 | 20 | 2.0 | 500 |" in readme.details(tmp_path)
 
