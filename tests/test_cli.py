@@ -168,12 +168,19 @@ def test_target_without_labels_is_adapted_to_and_not_evaluated(
 # --- Ctrl-C
 
 
+def _hear_ctrl_c() -> None:
+    """Tests that were started in the background are deaf to it, and so are their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start_long_run(data: tuple[str, ...], out: Path) -> tuple[subprocess.Popen[str], Path]:
     """A run with workers, once it trains, and the metrics that it writes."""
     command = [sys.executable, "-m", "poseda", "adapt", *data, *SMALL, "--out", str(out)]
     command += ["--pretrain.steps", "100000", "--jobs", "2", "--no-control"]
     command += ["--checkpoint-every", "100000"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=_hear_ctrl_c
+    )
     metrics = out / "seed0" / "pretrain" / "metrics.jsonl"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (metrics.exists() and metrics.stat().st_size):
