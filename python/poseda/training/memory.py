@@ -14,8 +14,8 @@ def keep_freed_memory() -> None:
     """Lets this process keep what it frees, for good; glibc only, elsewhere nothing.
 
     A training step frees its tensors and soon needs the same sizes again. glibc hands large ones
-    back to the system, which then has to map and clear their pages anew in every step: a tenth to a
-    third of a critic step.
+    back to the system, which then has to map and clear their pages anew in every step: 2 to 5 % of
+    a critic step at batches of 1,024 and more, next to nothing at 256 (glibc 2.36, one thread).
     """
     if sys.platform != "linux":
         return
