@@ -6,6 +6,7 @@
 #include <torch/csrc/stable/accelerator.h>
 #include <torch/headeronly/util/Exception.h>
 
+#include "host/check.h"
 #include "ops/fields.h"
 
 // Weak: a torch built without CUDA does not have it, and then no CUDA tensor reaches this code.

@@ -1,14 +1,13 @@
 // Checks tensors, lays them out in a tile and allocates the outputs of an op.
 #pragma once
 
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/util/Exception.h>
 
 #include <algorithm>
 #include <optional>
 #include <vector>
 
+#include "host/check.h"
 #include "math/tree.h"
 #include "ops/fields.h"
 
