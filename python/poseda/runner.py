@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -162,7 +162,10 @@ def _run_in_worker(plan: Plan, job: Job) -> None:
 
 def _listen(queue: Any, watch: Watcher) -> None:
     for progress in iter(queue.get, None):
-        watch(*progress)
+        # Where the terminal is gone nobody sees it (rich would end the thread), but it must be
+        # read: a worker does not end before what it has told has left its queue.
+        with suppress(OSError, SystemExit):
+            watch(*progress)
 
 
 class Display:
