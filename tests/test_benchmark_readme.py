@@ -116,8 +116,9 @@ def test_goals_are_judged_by_the_rows() -> None:
          "ours_launches": 1, "bit_identical": True},
         {"op": "augment", "pass": "fwd_bwd", "ours_peak_bytes": 3, "eager_peak_bytes": 10,
          "ours_launches": 2, "bit_identical": True},
-        {"step": "iteration", "device": "cuda", "ours_ms": 2.2, "networks_ms": 2.0,
-         "host_syncs": 0, "epoch_s": 3.0, "peak_bytes": 512_000_000, "baseline_ms": 33.0},
+        {"step": "iteration", "device": "cuda", "precision": "tf32", "ours_ms": 2.2,
+         "networks_ms": 2.0, "baseline_ms": 33.0, "host_syncs": 0, "epoch_s": 3.0,
+         "peak_bytes": 512_000_000},
     ]  # fmt: skip
     judged = judge(rows)
     assert [(g["measured"], g["met"]) for g in judged] == [

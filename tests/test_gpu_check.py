@@ -112,7 +112,15 @@ def test_the_report_judges_the_goals(workspace: Any) -> None:
         {"op": "augment", "pass": "fwd", "ours_peak_bytes": 1, "eager_peak_bytes": 8,
          "bit_identical": True},
     ]  # fmt: skip
-    steps = [{"step": "iteration", "device": "cuda", "ours_ms": 3.0, "networks_ms": 2.0}]
+    steps = [
+        {
+            "step": "iteration",
+            "device": "cuda",
+            "precision": "tf32",
+            "ours_ms": 3.0,
+            "networks_ms": 2.0,
+        }
+    ]
     stages = [
         _stage("memory", {"status": "passed", "memory": rows}),
         _stage("train", {"status": "passed", "train": steps}),

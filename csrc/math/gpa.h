@@ -49,14 +49,23 @@ POSEDA_INLINE void axis_extent_vjp(T low, T high, T grad, const T* p, T* grad_p,
                                    int stride) {
   const T none = taint(grad);
   T at_high = grad, at_low = T(0) - grad;  // none once handed out
-  for (int i = 0; i < points; ++i) {
-    const T x = p[i * stride];
-    const auto is_high = x == high, is_low = x == low;
-    grad_p[i * stride] =
-        grad_p[i * stride] + select(is_high, at_high, none) + select(is_low, at_low, none);
-    at_high = select(is_high, none, at_high);
-    at_low = select(is_low, none, at_low);
-  }
+  in_groups(0, points, [&](auto count, int first) {
+    constexpr int kPoints = decltype(count)::value;
+    T x[kPoints], by_x[kPoints];
+#pragma unroll
+    for (int i = 0; i < kPoints; ++i) {
+      x[i] = p[(first + i) * stride];
+      by_x[i] = grad_p[(first + i) * stride];
+    }
+#pragma unroll
+    for (int i = 0; i < kPoints; ++i) {
+      const auto is_high = x[i] == high, is_low = x[i] == low;
+      grad_p[(first + i) * stride] =
+          by_x[i] + select(is_high, at_high, none) + select(is_low, at_low, none);
+      at_high = select(is_high, none, at_high);
+      at_low = select(is_low, none, at_low);
+    }
+  });
 }
 
 template <class T>

@@ -82,16 +82,24 @@ struct HalfAngle {
   T sine, cosine, slope;
 };
 
+constexpr double kSquaredPi = 9.8696044010893586188;
+
+// For angles up to pi.
 template <bool kWithSlope, class T>
 POSEDA_INLINE HalfAngle<T> half_angle(T squared_angle) {
   using Series = HalfAngleSeries<typename Element<T>::type>;
-  constexpr double kSquaredPi = 9.8696044010893586188, kInversePi = 0.31830988618379067154;
+  const T squared_half = T(0.25) * squared_angle;
+  const T slope = kWithSlope ? Series::slope(squared_half) : T(0);
+  return {Series::sine(squared_half), Series::cosine(squared_half), slope};
+}
+
+// For any angle.
+template <bool kWithSlope, class T>
+POSEDA_INLINE HalfAngle<T> reduced_half_angle(T squared_angle) {
+  using Series = HalfAngleSeries<typename Element<T>::type>;
+  constexpr double kInversePi = 0.31830988618379067154;
   const T squared_half = T(0.25) * squared_angle;
   const auto wraps = squared_angle > T(kSquaredPi);
-  if (!any(wraps)) {
-    const T slope = kWithSlope ? Series::slope(squared_half) : T(0);
-    return {Series::sine(squared_half), Series::cosine(squared_half), slope};
-  }
   const T half = square_root(squared_half);
   const T turns = (half * T(kInversePi) + T(Series::kRound)) - T(Series::kRound);
   T rest = half - turns * T(Series::kPi0);
@@ -114,12 +122,35 @@ struct RotationCoefficients {
   T first, second, first_slope, second_slope;
 };
 
-template <bool kWithSlope, class T>
-POSEDA_INLINE RotationCoefficients<T> rotation_coefficients(T squared_angle) {
-  const HalfAngle<T> h = half_angle<kWithSlope>(squared_angle);
+template <class T>
+POSEDA_INLINE RotationCoefficients<T> coefficients_of(const HalfAngle<T>& h) {
   const T half_square = T(0.5) * h.sine * h.sine;
   return {h.sine * h.cosine, half_square, T(0.25) * (h.slope * h.cosine - half_square),
           T(0.25) * h.sine * h.slope};
+}
+
+// Of kCount angles, with one branch for all.
+template <bool kWithSlope, int kCount, class T>
+POSEDA_INLINE void rotation_coefficients(const T* squared_angles, RotationCoefficients<T>* result) {
+  bool wraps = false;
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) wraps |= any(squared_angles[i] > T(kSquaredPi));
+  if (!wraps) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i)
+      result[i] = coefficients_of(half_angle<kWithSlope>(squared_angles[i]));
+  } else {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i)
+      result[i] = coefficients_of(reduced_half_angle<kWithSlope>(squared_angles[i]));
+  }
+}
+
+template <bool kWithSlope, class T>
+POSEDA_INLINE RotationCoefficients<T> rotation_coefficients(T squared_angle) {
+  RotationCoefficients<T> result;
+  rotation_coefficients<kWithSlope, 1>(&squared_angle, &result);
+  return result;
 }
 
 template <class T>

@@ -15,6 +15,29 @@
 
 namespace poseda {
 
+// How many joints are worked on at a time: all are loaded before the first is stored. A CUDA thread
+// waits long for each load, and since the compiler must assume that a store changes what a later
+// load reads, it overlaps no more than this. A CPU finds out by itself.
+#ifndef __CUDA_ARCH__
+constexpr int kInFlight = 1;
+#else
+constexpr int kInFlight = 3;
+#endif
+
+// Calls step(count, i) for i = begin, begin + count, ... up to end, where `count` is a type with a
+// constant `value`: kInFlight, then 1 for what is left.
+template <int kValue>
+struct Count {
+  static constexpr int value = kValue;
+};
+template <class Step>
+POSEDA_INLINE void in_groups(int begin, int end, const Step& step) {
+  int i = begin;
+  for (; i + kInFlight <= end; i += kInFlight) step(Count<kInFlight>{}, i);
+  if constexpr (kInFlight > 1)
+    for (; i < end; ++i) step(Count<1>{}, i);
+}
+
 POSEDA_INLINE float select(bool condition, float yes, float no) { return condition ? yes : no; }
 POSEDA_INLINE double select(bool condition, double yes, double no) { return condition ? yes : no; }
 POSEDA_INLINE bool any(bool condition) { return condition; }

@@ -19,8 +19,18 @@ struct Tree {
 // Joint minus parent, children first; the root stays.
 template <int D, class T>
 POSEDA_INLINE void pose_to_bones(const Tree& tree, T* pose) {
-  for (int j = tree.joints - 1; j > 0; --j)
-    for (int d = 0; d < D; ++d) pose[D * j + d] = pose[D * j + d] - pose[D * tree.parents[j] + d];
+  in_groups(0, tree.joints - 1, [&](auto count, int done) {
+    constexpr int kJoints = decltype(count)::value;
+    const int last = tree.joints - 1 - done;
+    T bones[kJoints][D];
+#pragma unroll
+    for (int i = 0; i < kJoints; ++i)
+      for (int d = 0; d < D; ++d)
+        bones[i][d] = pose[D * (last - i) + d] - pose[D * tree.parents[last - i] + d];
+#pragma unroll
+    for (int i = 0; i < kJoints; ++i)
+      for (int d = 0; d < D; ++d) pose[D * (last - i) + d] = bones[i][d];
+  });
 }
 
 // Transpose: the gradient by each bone becomes that by each joint; the root's is overwritten.

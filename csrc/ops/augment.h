@@ -35,13 +35,26 @@ POSEDA_INLINE Box<T> build_pose(const AugmentInputs& in, const T* tile, T* out) 
   if (turns) origin = multiply(turn, origin);
   Box<T> box = box_at(Vec2<T>{origin.x, origin.y});
   store3(out, origin);
-  for (int j = 1; j < in.tree.joints; ++j) {
-    Vec3<T> bone = in.bones.move<false>(tile, j, load3(tile + in.pose + 3 * j)).moved();
-    if (turns) bone = multiply(turn, bone);
-    bone = load3(out + 3 * in.tree.parents[j]) + bone;
-    store3(out + 3 * j, bone);
-    extend(box, bone.x, bone.y);
-  }
+  in_groups(1, in.tree.joints, [&](auto count, int first) {
+    constexpr int kBones = decltype(count)::value;
+    Vec3<T> bones[kBones];
+    MovedBone<T> moves[kBones];
+#pragma unroll
+    for (int i = 0; i < kBones; ++i) bones[i] = load3(tile + in.pose + 3 * (first + i));
+    in.bones.template move<false, kBones>(tile, first, bones, moves);
+#pragma unroll
+    for (int i = 0; i < kBones; ++i) bones[i] = moves[i].moved();
+    if (turns) {
+#pragma unroll
+      for (int i = 0; i < kBones; ++i) bones[i] = multiply(turn, bones[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < kBones; ++i) {
+      const Vec3<T> joint = load3(out + 3 * in.tree.parents[first + i]) + bones[i];
+      store3(out + 3 * (first + i), joint);
+      extend(box, joint.x, joint.y);
+    }
+  });
   return box;
 }
 
@@ -65,10 +78,15 @@ struct Augment {
       store3(tile + solved_root, gpa(extent(box), target_extent, load2(target), k));
     }
     const Vec3<T> root = load3(tile + (in.target2d != kAbsent ? solved_root : in.root));
-    for (int j = 0; j < in.tree.joints; ++j) {
-      const Vec3<T> point = load3(tile + in.pose + 3 * j) + root;
-      store2(tile + pose2d + 2 * j, to_pixel(to_plane(point), k));
-    }
+    in_groups(0, in.tree.joints, [&](auto count, int first) {
+      constexpr int kPoints = decltype(count)::value;
+      Vec2<T> pixels[kPoints];
+#pragma unroll
+      for (int i = 0; i < kPoints; ++i)
+        pixels[i] = to_pixel(to_plane(load3(tile + in.pose + 3 * (first + i)) + root), k);
+#pragma unroll
+      for (int i = 0; i < kPoints; ++i) store2(tile + pose2d + 2 * (first + i), pixels[i]);
+    });
   }
 };
 
@@ -115,14 +133,22 @@ struct AugmentBackward {
     }
     Intrinsics<T> grad_k{T(0), T(0), T(0), T(0)};
     Vec3<T> by_root = solves ? load3(tile + grad_root) : Vec3<T>{T(0), T(0), T(0)};
-    for (int j = 0; j < joints; ++j) {
-      const Vec3<T> point = load3(tile + moved + 3 * j) + root;
-      const Vec2<T> by_plane =
-          to_pixel_vjp(to_plane(point), k, load2(tile + grad_pose2d + 2 * j), grad_k);
-      const Vec3<T> by_point = to_plane_vjp(point, by_plane);
-      by_root = by_root + by_point;
-      store3(tile + grad_pose3d + 3 * j, load3(tile + grad_pose3d + 3 * j) + by_point);
-    }
+    in_groups(0, joints, [&](auto count, int first) {
+      constexpr int kPoints = decltype(count)::value;
+      Vec3<T> by_joint[kPoints];
+#pragma unroll
+      for (int i = 0; i < kPoints; ++i) {
+        const int j = first + i;
+        const Vec3<T> point = load3(tile + moved + 3 * j) + root;
+        const Vec2<T> by_plane =
+            to_pixel_vjp(to_plane(point), k, load2(tile + grad_pose2d + 2 * j), grad_k);
+        const Vec3<T> by_point = to_plane_vjp(point, by_plane);
+        by_root = by_root + by_point;
+        by_joint[i] = load3(tile + grad_pose3d + 3 * j) + by_point;
+      }
+#pragma unroll
+      for (int i = 0; i < kPoints; ++i) store3(tile + grad_pose3d + 3 * (first + i), by_joint[i]);
+    });
     if (solves) {
       const GpaGrads<T> g = gpa_vjp(pose_extent, target_extent, target_root, k, by_root, grad_k);
       extent_vjp(box, g.pose_extent, tile + moved, tile + grad_pose3d, joints, 3);
@@ -156,25 +182,29 @@ struct AugmentBackward {
   POSEDA_INLINE Matrix3<T> bone_chain_vjp(T* tile, const Matrix3<T>& turn) const {
     const Vec3<T> zero{T(0), T(0), T(0)};
     Matrix3<T> outer{zero, zero, zero};
-    for (int j = in.tree.joints - 1; j > 0; --j) {
-      Vec3<T> grad = load3(tile + grad_pose3d + 3 * j);
-      T* up = tile + grad_pose3d + 3 * in.tree.parents[j];
-      store3(up, load3(up) + grad);
-      T* bone = tile + in.pose + 3 * j;
-      store3(bone, bone_vjp(tile, j, load3(bone), grad, turn, outer));
-    }
+    bones_to_pose_vjp<3>(in.tree, tile + grad_pose3d);
+    in_groups(1, in.tree.joints, [&](auto count, int first) {
+      constexpr int kBones = decltype(count)::value;
+      Vec3<T> bones[kBones], grads[kBones];
+      MovedBone<T> moves[kBones];
+#pragma unroll
+      for (int i = 0; i < kBones; ++i) {
+        bones[i] = load3(tile + in.pose + 3 * (first + i));
+        grads[i] = load3(tile + grad_pose3d + 3 * (first + i));
+      }
+      in.bones.template move<true, kBones>(tile, first, bones, moves);
+      if (in.rotation != kAbsent) {
+#pragma unroll
+        for (int i = 0; i < kBones; ++i) {
+          add_outer(outer, grads[i], moves[i].moved());
+          grads[i] = multiply_transposed(turn, grads[i]);
+        }
+      }
+      in.bones.template vjp<kBones>(tile, first, bones, moves, grads);
+#pragma unroll
+      for (int i = 0; i < kBones; ++i) store3(tile + in.pose + 3 * (first + i), grads[i]);
+    });
     return outer;
-  }
-
-  template <class T>
-  POSEDA_INLINE Vec3<T> bone_vjp(T* tile, int j, Vec3<T> bone, Vec3<T> grad, const Matrix3<T>& turn,
-                                 Matrix3<T>& outer) const {
-    const MovedBone<T> m = in.bones.move<true>(tile, j, bone);
-    if (in.rotation != kAbsent) {
-      add_outer(outer, grad, m.moved());
-      grad = multiply_transposed(turn, grad);
-    }
-    return in.bones.vjp(tile, j, bone, m, grad);
   }
 };
 

@@ -23,35 +23,54 @@ struct BoneMotion {
 
   POSEDA_INLINE bool moves() const { return rotation != kAbsent || scale != kAbsent; }
 
-  // The bone that ends in joint j.
-  template <bool kForVjp, class T>
-  POSEDA_INLINE MovedBone<T> move(const T* tile, int j, Vec3<T> bone) const {
-    MovedBone<T> result{{}, {}, bone, T(1)};
+  // The bones that end in joint `first` and those after it.
+  template <bool kForVjp, int kBones, class T>
+  POSEDA_INLINE void move(const T* tile, int first, const Vec3<T>* bones,
+                          MovedBone<T>* result) const {
+#pragma unroll
+    for (int i = 0; i < kBones; ++i) result[i] = {{}, {}, bones[i], T(1)};
     if (rotation != kAbsent) {
-      const Vec3<T> w = load3(tile + rotation + 3 * (j - 1));
-      result.axis_angle = w;
-      result.coefficients = rotation_coefficients<kForVjp>(dot(w, w));
-      result.turned = rotate(w, result.coefficients, bone);
+      T squared[kBones];
+      RotationCoefficients<T> coefficients[kBones];
+#pragma unroll
+      for (int i = 0; i < kBones; ++i) {
+        result[i].axis_angle = load3(tile + rotation + 3 * (first - 1 + i));
+        squared[i] = dot(result[i].axis_angle, result[i].axis_angle);
+      }
+      rotation_coefficients<kForVjp, kBones>(squared, coefficients);
+#pragma unroll
+      for (int i = 0; i < kBones; ++i) {
+        result[i].coefficients = coefficients[i];
+        result[i].turned = rotate(result[i].axis_angle, coefficients[i], bones[i]);
+      }
     }
-    if (scale != kAbsent) result.length = T(1) + tile[scale + j - 1];
-    return result;
+    if (scale != kAbsent) {
+#pragma unroll
+      for (int i = 0; i < kBones; ++i) result[i].length = T(1) + tile[scale + first - 1 + i];
+    }
   }
 
-  // From the gradient at the moved bone to that at the bone; the gradients by its rotation and
-  // scale take their places in the tile.
-  template <class T>
-  POSEDA_INLINE Vec3<T> vjp(T* tile, int j, Vec3<T> bone, const MovedBone<T>& m,
-                            Vec3<T> grad) const {
+  // From the gradients at the moved bones to those at the bones, in place; the gradients by their
+  // rotation and scale take their places in the tile.
+  template <int kBones, class T>
+  POSEDA_INLINE void vjp(T* tile, int first, const Vec3<T>* bones, const MovedBone<T>* moves,
+                         Vec3<T>* grads) const {
     if (scale != kAbsent) {
-      tile[scale + j - 1] = dot(grad, m.turned);
-      grad = m.length * grad;
+#pragma unroll
+      for (int i = 0; i < kBones; ++i) {
+        tile[scale + first - 1 + i] = dot(grads[i], moves[i].turned);
+        grads[i] = moves[i].length * grads[i];
+      }
     }
     if (rotation != kAbsent) {
-      Vec3<T> by_rotation;
-      rotate_vjp(m.axis_angle, m.coefficients, bone, grad, grad, by_rotation);
-      store3(tile + rotation + 3 * (j - 1), by_rotation);
+#pragma unroll
+      for (int i = 0; i < kBones; ++i) {
+        Vec3<T> by_rotation;
+        rotate_vjp(moves[i].axis_angle, moves[i].coefficients, bones[i], grads[i], grads[i],
+                   by_rotation);
+        store3(tile + rotation + 3 * (first - 1 + i), by_rotation);
+      }
     }
-    return grad;
   }
 };
 

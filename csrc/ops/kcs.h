@@ -20,10 +20,16 @@ POSEDA_INLINE void move_bones(const BoneMotion& motion, const Tree& tree, T* til
                               int to) {
   if constexpr (D == 3) {
     if (!motion.moves()) return;
-    for (int j = 1; j < tree.joints; ++j) {
-      const Vec3<T> bone = load3(tile + from + 3 * j);
-      store3(tile + to + 3 * j, motion.move<false>(tile, j, bone).moved());
-    }
+    in_groups(1, tree.joints, [&](auto count, int first) {
+      constexpr int kBones = decltype(count)::value;
+      Vec3<T> bones[kBones];
+      MovedBone<T> moves[kBones];
+#pragma unroll
+      for (int i = 0; i < kBones; ++i) bones[i] = load3(tile + from + 3 * (first + i));
+      motion.template move<false, kBones>(tile, first, bones, moves);
+#pragma unroll
+      for (int i = 0; i < kBones; ++i) store3(tile + to + 3 * (first + i), moves[i].moved());
+    });
   }
 }
 
@@ -112,11 +118,20 @@ struct KcsBackward {
   template <class T>
   POSEDA_INLINE void motion_vjp(T* tile, T* grad) const {
     if (!motion.moves()) return;
-    for (int j = 1; j < tree.joints; ++j) {
-      const Vec3<T> bone = load3(tile + pose + 3 * j);
-      const MovedBone<T> m = motion.move<true>(tile, j, bone);
-      store3(grad + 3 * j, motion.vjp(tile, j, bone, m, load3(grad + 3 * j)));
-    }
+    in_groups(1, tree.joints, [&](auto count, int first) {
+      constexpr int kBones = decltype(count)::value;
+      Vec3<T> bones[kBones], grads[kBones];
+      MovedBone<T> moves[kBones];
+#pragma unroll
+      for (int i = 0; i < kBones; ++i) {
+        bones[i] = load3(tile + pose + 3 * (first + i));
+        grads[i] = load3(grad + 3 * (first + i));
+      }
+      motion.template move<true, kBones>(tile, first, bones, moves);
+      motion.template vjp<kBones>(tile, first, bones, moves, grads);
+#pragma unroll
+      for (int i = 0; i < kBones; ++i) store3(grad + 3 * (first + i), grads[i]);
+    });
   }
 };
 
