@@ -80,19 +80,25 @@ def _launches(rows: Sequence[Row]) -> float | None:
     return max(found, default=None)
 
 
+def _train_iteration(rows: Sequence[Row]) -> Row:
+    """In tf32 where that was measured, which the goals are for; otherwise in float32."""
+    exact = _one(rows, step="iteration", device="cuda", precision="float32")
+    return _one(rows, step="iteration", device="cuda", precision="tf32") or exact
+
+
 def _over_networks(rows: Sequence[Row]) -> float | None:
-    row = _one(rows, step="iteration", device="cuda", precision="tf32")
+    row = _train_iteration(rows)
     return _divide(row.get("ours_ms"), row.get("networks_ms"))
 
 
 def _iteration_times(rows: Sequence[Row]) -> float | None:
     """How many times faster than the baseline a whole training iteration is."""
-    row = _one(rows, step="iteration", device="cuda", precision="tf32")
+    row = _train_iteration(rows)
     return _divide(row.get("baseline_ms"), row.get("ours_ms"))
 
 
 def _iteration(rows: Sequence[Row], key: str, scale: float = 1) -> float | None:
-    found = _one(rows, step="iteration", device="cuda", precision="tf32").get(key)
+    found = _train_iteration(rows).get(key)
     return None if found is None else found * scale
 
 
@@ -133,35 +139,35 @@ GOALS: tuple[tuple[str, str | None, float, str, _Measure], ...] = (
     ("every op: kernels started by a pass", "at most", 1, ".0f", _launches),
     ("every op: runs agree bit for bit (1: yes)", "at least", 1, ".0f", _identical),
     (
-        "training iteration, tf32: time over that of its bare networks",
+        "training iteration: time over that of its bare networks",
         None,
         0,
         ".2f",
         _over_networks,
     ),
     (
-        "training iteration, tf32: times faster than plain torch",
+        "training iteration: times faster than plain torch",
         "at least",
         10,
         ".1f",
         _iteration_times,
     ),
     (
-        "training, tf32: seconds an epoch of Human3.6M (1,560,000 poses)",
+        "training: seconds an epoch of Human3.6M (1,560,000 poses)",
         "at most",
         2,
         ".1f",
         lambda rows: _iteration(rows, "epoch_s"),
     ),
     (
-        "training iteration, tf32: peak memory, GB",
+        "training iteration: peak memory, GB",
         "at most",
         2,
         ".2f",
         lambda rows: _iteration(rows, "peak_bytes", 1e-9),
     ),
     (
-        "training iteration, tf32: host synchronisations",
+        "training iteration: host synchronisations",
         "at most",
         0,
         ".0f",
