@@ -141,6 +141,7 @@ def _gpu_lines(report: Any) -> str:
     state = f" Stages that did not pass: {', '.join(failed)}." if failed else ""
     parts = [
         f"On a GPU ({origin}), float32, milliseconds a call from Python:{state}",
+        *([report["note"]] if "note" in report else []),
         main_table(rows),
     ]
     train = report["stages"].get("train", {}).get("train")
