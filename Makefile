@@ -28,7 +28,7 @@ demo: $(READY)
 test: $(READY)
 	$(PY) -m pytest
 
-# In under five minutes on two cores: once compiling took its share, rows go without torch.compile.
+# Meant to take five minutes on two cores: once compiling took its share, rows go without torch.compile.
 # So augment, which takes most of that, comes last.
 BENCH := --batch 1 1024 16384 --threads 1 2
 bench: $(READY)
@@ -36,7 +36,7 @@ bench: $(READY)
 	$(PY) -m benchmarks ops $(BENCH) --seconds 0.5 --compile-seconds 150 --json runs/bench.json \
 	  --ops gpa project bones pose_from_bones kcs part_kcs augment
 
-# What the README shows; to be run on a quiet machine. Takes a quarter of an hour.
+# What the README shows; to be run on a quiet machine. Takes over a quarter of an hour.
 results: $(READY)
 	$(PY) -m benchmarks ops $(BENCH) --json benchmarks/results/ops_cpu.json
 	$(PY) -m benchmarks train --threads 2 --json benchmarks/results/train_cpu.json
