@@ -229,13 +229,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_json(args.json, rows)
         print(instructions_table(rows))
     elif args.command == "compare":
-        report, fell = compare(args.old, args.new)
+        try:
+            report, fell = compare(args.old, args.new)
+        except ValueError as error:
+            print(f"benchmarks: {error}", file=sys.stderr)
+            return 2
         print(report)
         return int(fell)
     elif args.command == "table":
         print(table(args.file, args.markdown))
     elif args.command == "readme":
-        write_sections()
+        try:
+            write_sections()
+        except ValueError as error:
+            print(f"benchmarks: {error}", file=sys.stderr)
+            return 2
     elif args.command == "scaling":
         print(scaling_tables(args.lifter, args.step_ms))
     else:

@@ -24,10 +24,25 @@ PASSES = {"fwd": "forward", "fwd_bwd": "forward + backward"}
 _SECTION = re.compile(r"(<!-- benchmarks: begin[^>]*-->\n).*?(<!-- benchmarks: end -->)", re.DOTALL)
 
 
+#: What the READMEs say of where rows come from.
+ORIGIN = ("cpu", "cpu_count", "gpu", "torch", "python", "commit", "date")
+
+
 def _load(folder: Path, name: str) -> Any:
     """The content of a results file; None where it is not there."""
     path = folder / name
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def _checked(rows: list[Row], path: Path) -> list[Row]:
+    """The rows, if there are some and each says where it comes from."""
+    if not rows:
+        raise ValueError(f"{path}: holds no rows")
+    for number, row in enumerate(rows):
+        missing = [key for key in ORIGIN if key not in row]
+        if missing:
+            raise ValueError(f"{path}: row {number} lacks {', '.join(missing)}")
+    return rows
 
 
 def _origin(rows: Sequence[Row]) -> str:
@@ -153,7 +168,7 @@ def _gpu_lines(report: Any) -> str:
 
 def performance(folder: Path = RESULTS) -> str:
     """The section of the project's README."""
-    rows = read_rows(folder / OPS)
+    rows = _checked(read_rows(folder / OPS), folder / OPS)
     train = _load(folder, TRAIN)
     parts = [
         f"{_origin(rows)}.",
@@ -166,13 +181,14 @@ def performance(folder: Path = RESULTS) -> str:
         not_won(rows),
     ]
     if train:
+        train = _checked(train, folder / TRAIN)
         parts += [f"Training, milliseconds a step ({_origin(train)}):", _train_lines(train)]
     return "\n\n".join(part for part in [*parts, _gpu_lines(_load(folder, GPU))] if part)
 
 
 def details(folder: Path = RESULTS) -> str:
     """The section of the benchmarks' README: every row, and the instruction counts."""
-    rows = read_rows(folder / OPS)
+    rows = _checked(read_rows(folder / OPS), folder / OPS)
     counted = _load(folder, INSTRUCTIONS)
     copies = {row["threads"]: row.get("large_copy_gb_per_s") for row in rows}
     products = {row["threads"]: row.get("gflop_per_s") for row in rows}

@@ -171,9 +171,12 @@ def compare(old: Sequence[Row], new: Sequence[Row], allowed: float = 0.15) -> tu
 
     Returns:
         A report, and whether a ratio fell by more than `allowed`.
+
+    Raises:
+        ValueError: if no ratio stands in both.
     """
     before = {tuple(row[key] for key in IDENTITY): row for row in old}
-    lines, fell, seen = [], False, set()
+    lines, fell, compared, seen = [], False, False, set()
     for row in new:
         identity = tuple(row[key] for key in IDENTITY)
         seen.add(identity)
@@ -189,9 +192,12 @@ def compare(old: Sequence[Row], new: Sequence[Row], allowed: float = 0.15) -> tu
             if was is None or now is None:
                 lines.append(f"{label}: against {opponent} not measured in both")
                 continue
+            compared = True
             slower = now < (1 - allowed) * was
             fell = fell or slower
             mark = "REGRESSION" if slower else "ok"
             lines.append(f"{label}: {opponent}/ours {was:.2f} -> {now:.2f} {mark}")
     lines += [" ".join(map(str, i)) + ": no longer measured" for i in before if i not in seen]
+    if not compared:
+        raise ValueError("the files have no row in common that both measured: nothing was compared")
     return "\n".join(lines), fell

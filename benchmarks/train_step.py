@@ -11,7 +11,7 @@ import copy
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -274,11 +274,10 @@ class Bench:
             finally:
                 torch.cuda.set_sync_debug_mode("default")
         torch.cuda.synchronize()
-        syncs = sum("synchronizing" in str(warning.message) for warning in caught)
         return {
             "peak_bytes": torch.cuda.max_memory_allocated(),
             "reserved_bytes": torch.cuda.max_memory_reserved(),
-            "host_syncs": syncs,
+            "host_syncs": count_waits(caught),
         }
 
     def profile(self, rounds: int = 2) -> dict[str, float]:
@@ -304,6 +303,12 @@ class Bench:
             spent[_group(event)] += time
         total = sum(spent.values())
         return {group: time / total for group, time in spent.items()}
+
+
+def count_waits(caught: Iterable[warnings.WarningMessage]) -> int:
+    """How often the host waited for the device, of what torch's sync debug mode warned of. The mode
+    also warns once that it may overlook some."""
+    return sum("called a synchronizing" in str(warning.message) for warning in caught)
 
 
 def _contender(call: Callable[[], object], times: int) -> Contender:

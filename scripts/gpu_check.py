@@ -355,10 +355,10 @@ def pytest_counts(output: str) -> dict[str, int]:
 
 
 def cuda_tests(workspace: Workspace, seconds: float) -> Result:
-    """The tests of the ops that run on CUDA."""
+    """The tests that need CUDA."""
     command = [
-        *(workspace.python, "-m", "pytest", "-q", "-rf", "-k", "cuda", "-p", "no:cacheprovider"),
-        *("--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), str(ROOT / "tests" / "ops")),
+        *(workspace.python, "-m", "pytest", "-q", "-rf", "-m", "gpu", "-p", "no:cacheprovider"),
+        *("--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), str(ROOT / "tests")),
     ]
     # Many small launches: several processes share the GPU well, where pytest-xdist is there.
     if workspace.run([workspace.python, "-c", "import xdist"], seconds).ok:
@@ -402,7 +402,7 @@ def sass(workspace: Workspace, seconds: float) -> Result:
     (module,) = (workspace.site / "poseda_ext").glob("_C*.so")
     architecture = "sm_" + workspace.gpu["capability"].replace(".", "")
     script = str(ROOT / "scripts" / "check_sass.py")
-    command = [workspace.python, script, str(module), "--architectures", architecture]
+    command = [workspace.python, script, str(module), "--architectures", architecture, "--require"]
     found = workspace.run(command, seconds)
     return found.describe() | {"summary": "; ".join(found.output.splitlines()[-2:])}
 

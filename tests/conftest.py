@@ -6,9 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from poseda.data import PoseSet, load_pose_set, save_pose_set
 from poseda.data.synthetic import make_source, make_target
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device on this machine")
 
 
 @pytest.fixture(scope="session")

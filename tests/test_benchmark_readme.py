@@ -38,6 +38,17 @@ def test_readmes_are_up_to_date() -> None:
         )
 
 
+def test_rows_that_do_not_say_whence_are_named(tmp_path: Path) -> None:
+    path = tmp_path / readme.OPS
+    row = _row()
+    del row["commit"]
+    for rows, what in (([_row(), row], "row 1 lacks commit"), ([], "no rows")):
+        path.write_text(json.dumps(rows))
+        for section in (readme.performance, readme.details):
+            with pytest.raises(ValueError, match=what):
+                section(tmp_path)
+
+
 def test_needs_one_section() -> None:
     section = "<!-- benchmarks: begin, x -->\nold\n<!-- benchmarks: end -->\n"
     assert readme.with_section(f"a\n{section}b", r"new \1") == (

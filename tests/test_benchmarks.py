@@ -169,9 +169,15 @@ def test_compare_flags_a_fall_of_more_than_15_percent() -> None:
     # The machine is slower, and ours no more than the others.
     assert compare(old, [_row(ours_ms=2.0, eager_ms=20.0, compiled_ms=10.0)])[1] is False
     assert "not measured in both" in compare(old, [_row(compiled_ms=None)])[0]
-    report, fell = compare(old, [_row(batch=2)])
+    report, fell = compare([*old, _row(batch=3)], [*old, _row(batch=2)])
     assert not fell and "new" in report and "no longer measured" in report
-    assert compare(old, [_row(ours_ms=9.0, reliable=False)])[1] is False
+    assert compare([*old, _row(batch=3)], [*old, _row(batch=3, ours_ms=9.0, reliable=False)])[1] is False
+
+
+def test_compare_refuses_files_that_share_nothing() -> None:
+    for new in (_row(batch=2), _row(reliable=False), _row(eager_ms=None, compiled_ms=None)):
+        with pytest.raises(ValueError, match="nothing was compared"):
+            compare([_row()], [new])
 
 
 def test_compare_command(tmp_path: Path) -> None:
@@ -180,6 +186,8 @@ def test_compare_command(tmp_path: Path) -> None:
     write_json(new, [_row(ours_ms=2.0)])
     assert main(["compare", str(old), str(old)]) == 0
     assert main(["compare", str(old), str(new)]) == 1
+    write_json(new, [_row(batch=2)])
+    assert main(["compare", str(old), str(new)]) == 2
 
 
 @pytest.mark.parametrize("content", [None, "", '{"a": 1', "[1]", '[{"op": "kcs"}]'])

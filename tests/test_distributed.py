@@ -328,7 +328,7 @@ def test_synchronized_batch_norm_is_that_of_the_whole_batch(
             torch.testing.assert_close(half[name], expected[name], rtol=1e-11, atol=0)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_synchronized_batch_norm_does_not_wait_for_the_device() -> None:
     batch, weight = (t.cuda() for t in batch_and_weight(SHAPES[0]))
     norms = [nn.BatchNorm1d(5, device="cuda", dtype=torch.float64) for _ in range(2)]

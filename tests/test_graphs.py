@@ -22,8 +22,6 @@ from poseda.training import graphs
 from poseda.training.loop import Schedule, Training
 from poseda.training.run_folder import RunFolder
 
-on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-
 #: Ops whose result, or its shape, the host has to wait for.
 WAITING = (
     "_local_scalar_dense", "item", "nonzero", "nonzero_static", "is_nonzero", "equal",
@@ -143,7 +141,7 @@ def test_checkpoint_of_a_gpu_goes_on_elsewhere(
     assert torch.equal(flat(resumed.lifter), flat(training.lifter))
 
 
-@on_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("stabilizer", ["clip", "penalty", "spectral"])
 def test_graphs_train_as_eager_steps_do(
     tmp_path: Path,
@@ -163,7 +161,7 @@ def test_graphs_train_as_eager_steps_do(
     assert (flat(replayed.lifter) - flat(eager.lifter)).norm() < 0.1 * moved
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_training_does_not_wait_between_log_points(
     tmp_path: Path, train_sets: tuple[PoseSet, PoseSet]
 ) -> None:
@@ -176,7 +174,7 @@ def test_training_does_not_wait_between_log_points(
         torch.cuda.set_sync_debug_mode("default")
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_graphs_resume_to_the_same_numbers(
     tmp_path: Path, train_sets: tuple[PoseSet, PoseSet]
 ) -> None:

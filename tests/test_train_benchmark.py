@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.__main__ import main
 from benchmarks.runner import QUICK, Settings
 from benchmarks.train_baseline import Baseline, Noise, PartCritic
-from benchmarks.train_step import Bench, TrainSettings, data, profile_table
+from benchmarks.train_step import Bench, TrainSettings, count_waits, data, profile_table
 from poseda.networks.generator import NOISE
 
 SETTINGS = TrainSettings(batch=64, width=32, poses=500, timing=QUICK)
@@ -124,3 +125,16 @@ def test_profile_groups_all_time(bench: Bench) -> None:
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["matrix products"] > 0 and shares["kinematics"] > 0 and shares["optimiser"] > 0
     assert "| matrix products |" in profile_table(shares)
+
+
+def test_counts_what_waits_and_not_the_mode_itself() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        # As torch words them (c10/cuda/CUDAFunctions.cpp, torch/csrc/cuda/Module.cpp).
+        warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+        warnings.warn(
+            "Synchronization debug mode is a prototype feature and does not yet detect all "
+            "synchronizing operations",
+            stacklevel=1,
+        )
+    assert count_waits(caught) == 1

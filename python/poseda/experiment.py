@@ -224,7 +224,13 @@ def pick_device(name: str) -> torch.device:
                 f"device: got {name!r} for {world_size()} processes, expected auto, cpu or cuda: "
                 "each takes the GPU of its own number"
             )
-        name = f"cuda:{os.environ['LOCAL_RANK']}" if name == "cuda" else name
+        if name == "cuda":
+            if "LOCAL_RANK" not in os.environ:
+                raise ValueError(
+                    "LOCAL_RANK: not set, expected the number of this process on its machine, as "
+                    "torchrun gives it: it says which GPU is whose"
+                )
+            name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -5,15 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-CUDA = pytest.param(
-    "cuda",
-    marks=pytest.mark.skipif(
-        not torch.cuda.is_available(), reason="no CUDA device on this machine"
-    ),
-)
 
-
-@pytest.fixture(params=["cpu", CUDA])
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> str:
     return request.param
 

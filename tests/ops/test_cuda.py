@@ -6,9 +6,7 @@ import pytest
 import torch
 from op_cases import CASES, IDS, Case, assert_same, gradients, require_grad
 
-pytestmark = pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="no CUDA device on this machine"
-)
+pytestmark = pytest.mark.gpu
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
