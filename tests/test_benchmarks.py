@@ -171,7 +171,10 @@ def test_compare_flags_a_fall_of_more_than_15_percent() -> None:
     assert "not measured in both" in compare(old, [_row(compiled_ms=None)])[0]
     report, fell = compare([*old, _row(batch=3)], [*old, _row(batch=2)])
     assert not fell and "new" in report and "no longer measured" in report
-    assert compare([*old, _row(batch=3)], [*old, _row(batch=3, ours_ms=9.0, reliable=False)])[1] is False
+    assert (
+        compare([*old, _row(batch=3)], [*old, _row(batch=3, ours_ms=9.0, reliable=False)])[1]
+        is False
+    )
 
 
 def test_compare_refuses_files_that_share_nothing() -> None:

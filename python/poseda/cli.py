@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 import numpy as np
 import tyro
@@ -17,6 +17,7 @@ from rich.table import Table
 
 from poseda.config import MethodName, Settings
 from poseda.data import PoseSet, load_pose_set
+from poseda.data.prepare import PREPARATIONS, Preparation
 from poseda.distributed import from_first, is_first, joined, launched, speaks_first
 from poseda.experiment import (
     Plan,
@@ -38,6 +39,13 @@ from poseda.report import COLUMNS, gain, table, write_report
 from poseda.runner import run_plan
 from poseda.training.loop import Diverged, Interrupted
 
+if TYPE_CHECKING:
+    _Preparation = Preparation
+else:  # one subcommand per data set
+    _Preparation = Union[  # noqa: UP007
+        tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in PREPARATIONS.items())
+        or (Preparation,)
+    ]
 FlatSettings = Annotated[Settings, tyro.conf.arg(name="")]
 Split = Literal["train", "test", "all"]
 
@@ -144,6 +152,17 @@ def evaluate(
         write_json(json, metrics.as_row())
 
 
+@tyro.conf.configure(tyro.conf.ConsolidateSubcommandArgs, tyro.conf.OmitSubcommandPrefixes)
+def prepare(dataset: _Preparation) -> None:
+    """Make a canonical file of a data set's own files.
+
+    Args:
+        dataset: which data set; each has its own options.
+    """
+    for line in dataset.run().lines():
+        print(line)
+
+
 def lift_keypoints(
     weights: Path, keypoints: Path, out: Path, split: Split = "all", lifter: str | None = None
 ) -> None:
@@ -237,6 +256,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "pretrain": pretrain,
     "evaluate": evaluate,
+    "prepare": prepare,
     "lift": lift_keypoints,
 }
 

@@ -18,6 +18,11 @@ array           shape        kind     content
 ``clip``        (N,)         integer  optional: number of the continuous recording; 0 if absent
 ``frame``       (N,)         integer  optional: frame in the clip; 0 ... N-1 if absent
 ``split``       (N,)         integer  optional: 0 train, 1 test; 0 if absent
+``fps``         (N,)         number   optional: frames per second of the clip; 0 if unknown
+``confidence``  (N, 17)      number   optional: 0 (not seen) to 1; 1 if absent. `pose2d` holds
+                                      finite numbers also where a joint was not seen
+``about``       ()           string   optional: JSON object, what the file holds and where it is
+                                      from: ``dataset``, ``labels``, ``protocol``, ``licence``, ...
 =============== ============ ======== ==========================================================
 
 Other arrays are kept by `save_pose_set` and left alone by `load_pose_set`.
@@ -26,6 +31,7 @@ Other arrays are kept by `save_pose_set` and left alone by `load_pose_set`.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -45,7 +51,7 @@ from poseda_ext.skeleton import H36M_16, H36M_17, Skeleton
 Array = NDArray[Any]
 
 REQUIRED = ("pose2d", "intrinsics", "image_size")
-NUMBERS = ("pose2d", "intrinsics", "image_size", "pose3d")
+NUMBERS = ("pose2d", "intrinsics", "image_size", "pose3d", "fps", "confidence")
 INTEGERS = ("camera", "clip", "frame", "split")
 STRINGS = ("camera_class", "subject", "action")
 
@@ -57,6 +63,7 @@ MIN_BOX_FRACTION = 0.01  #: of the longer image side, median width + height of t
 MIN_IMAGE_SIDE = 16.0  #: pixels
 MAX_OUTSIDE_FRACTION = 0.2  #: of the joints, over the file
 MAX_ROOT_DEPTH = 100.0  #: metres, median over the file
+MIN_CONFIDENCE = 0.3  #: below, a joint counts as not seen
 TORSO_RANGE = (0.2, 0.9)  #: metres, median distance from Hip to Thorax; an adult has about 0.45
 MAX_REPROJECTION = 0.03  #: of the longer image side, median over the joints of a camera
 MAX_CAMERAS_CHECKED = 64  #: above, the projection is checked over the file as a whole
@@ -80,6 +87,9 @@ class PoseSet:
         clip: (N,) int64, the continuous recording that a frame belongs to.
         frame: (N,) int64, its place in the clip.
         split: (N,) uint8, 0 train and 1 test.
+        fps: (N,) float32 frames per second of the clip, 0 where unknown.
+        seen: (N, J) which joints of `pose2d` were seen, or None where all were.
+        about: what the file says of itself.
     """
 
     name: str
@@ -95,6 +105,9 @@ class PoseSet:
     clip: Array
     frame: Array
     split: Tensor
+    fps: Tensor
+    seen: Tensor | None
+    about: Mapping[str, Any]
 
     def __len__(self) -> int:
         return int(self.pose2d.shape[0])
@@ -151,6 +164,7 @@ def load_pose_set(
     skeleton: Skeleton = H36M_16,
     camera_classes: Mapping[str, Sequence[int]] | None = None,
     need_pose3d: bool = False,
+    min_confidence: float = MIN_CONFIDENCE,
 ) -> PoseSet:
     """Read and check a canonical file.
 
@@ -160,6 +174,7 @@ def load_pose_set(
         camera_classes: name of a class to its camera numbers; replaces the file's own
             `camera_class` and must cover every camera of the file.
         need_pose3d: refuse a file without 3D poses.
+        min_confidence: a joint of lower confidence counts as not seen.
 
     Returns:
         The frames, on the CPU; `name` is the file's name without its ending.
@@ -176,6 +191,7 @@ def load_pose_set(
         skeleton=skeleton,
         camera_classes=camera_classes,
         need_pose3d=need_pose3d,
+        min_confidence=min_confidence,
         where=str(path),
     )
 
@@ -187,6 +203,7 @@ def pose_set_from_arrays(
     skeleton: Skeleton = H36M_16,
     camera_classes: Mapping[str, Sequence[int]] | None = None,
     need_pose3d: bool = False,
+    min_confidence: float = MIN_CONFIDENCE,
     where: str | None = None,
 ) -> PoseSet:
     """Check the arrays of a canonical file and make a `PoseSet` of them.
@@ -197,6 +214,7 @@ def pose_set_from_arrays(
         skeleton: as in `load_pose_set`.
         camera_classes: as in `load_pose_set`.
         need_pose3d: as in `load_pose_set`.
+        min_confidence: as in `load_pose_set`.
         where: what messages call the source of the arrays; `name` if None.
 
     Raises:
@@ -224,6 +242,10 @@ def pose_set_from_arrays(
         camera_class = _classes_of(camera, camera_classes, where)
     image_size = _float_tensor(arrays["image_size"])
     pose3d = arrays.get("pose3d")
+    seen = None
+    if "confidence" in arrays:
+        mask = arrays["confidence"][:, joints] >= min_confidence
+        seen = None if mask.all() else torch.from_numpy(mask)
     return PoseSet(
         name=name,
         skeleton=skeleton,
@@ -238,6 +260,9 @@ def pose_set_from_arrays(
         clip=integers("clip", zeros),
         frame=integers("frame", np.arange(count)),
         split=torch.from_numpy(integers("split", zeros).astype(np.uint8)),
+        fps=_float_tensor(arrays.get("fps", np.zeros(count))),
+        seen=seen,
+        about=json.loads(str(arrays["about"])) if "about" in arrays else {},
     )
 
 
@@ -270,6 +295,7 @@ def check_arrays(arrays: Mapping[str, Array], where: str, *, need_pose3d: bool =
         need_pose3d: also ask for `pose3d`.
     """
     _check_layout(arrays, where, need_pose3d)
+    _check_extras(arrays, where)
     _check_image_plane(arrays, where)
     if "pose3d" in arrays:
         _check_pose3d(arrays, where)
@@ -286,7 +312,7 @@ def _read_arrays(path: Path) -> dict[str, Array]:
             is_zip = file.read(4) == b"PK\x03\x04"
         found = "a damaged or truncated .npz file" if is_zip else "something else"
         raise ValueError(f"{path}: got {found}, expected a canonical .npz pose file")
-    wanted = {*NUMBERS, *INTEGERS, *STRINGS}
+    wanted = {*NUMBERS, *INTEGERS, *STRINGS, "about"}
     arrays: dict[str, Array] = {}
     place = str(path)
     # Damaged bytes raise nearly anything: zipfile, zlib and numpy each have errors of their own.
@@ -355,6 +381,7 @@ def _check_layout(arrays: Mapping[str, Array], where: str, need_pose3d: bool) ->
         "intrinsics": (4,),
         "image_size": (2,),
         "pose3d": (joints, 3),
+        "confidence": (joints,),
     }
     count: int | None = None
     for key in (*NUMBERS, *INTEGERS, *STRINGS):
@@ -391,6 +418,24 @@ def _check_layout(arrays: Mapping[str, Array], where: str, need_pose3d: bool) ->
         split = arrays["split"].astype(np.int64)
         other = (split != 0) & (split != 1)
         _refuse(where, "split", other, "another value", "0 (train) or 1 (test)", split)
+
+
+def _check_extras(arrays: Mapping[str, Array], where: str) -> None:
+    """Values of fps, confidence and about."""
+    if "fps" in arrays:
+        _refuse(where, "fps", arrays["fps"] < 0, "a negative number", "frames per second, or 0")
+    if "confidence" in arrays:
+        confidence = arrays["confidence"]
+        outside = ((confidence < 0) | (confidence > 1)).any(axis=1)
+        _refuse(where, "confidence", outside, "a number outside [0, 1]", "0 (not seen) to 1")
+    if "about" in arrays:
+        about = np.asarray(arrays["about"])
+        try:
+            parsed = json.loads(str(about)) if about.ndim == 0 and about.dtype.kind == "U" else None
+        except ValueError:
+            parsed = None
+        if not isinstance(parsed, dict):
+            raise ValueError(f"{where}: about: got {about!r:.80}, expected one JSON object as text")
 
 
 def _check_image_plane(arrays: Mapping[str, Array], where: str) -> None:
