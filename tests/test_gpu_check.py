@@ -144,7 +144,7 @@ def test_sass_is_of_the_module_just_built(workspace: Any, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(workspace, "run", run)
     result = gpu_check.sass(workspace, 1)
-    assert seen[2:] == [str(module), "--architectures", "sm_90"]
+    assert seen[2:] == [str(module), "--architectures", "sm_90", "--require"]
     assert result["status"] == "failed" and result["summary"].endswith("1 x LDL")
 
 
