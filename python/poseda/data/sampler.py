@@ -45,6 +45,10 @@ class Sampler:
         """(B, J, 2) screen-normalised."""
         return self.poses.pose2d.index_select(0, rows)
 
+    def seen(self, rows: Tensor) -> Tensor | None:
+        """(B, J) which joints of `pose2d` were seen; None where all were."""
+        return None if self.poses.seen is None else self.poses.seen.index_select(0, rows)
+
     def intrinsics(self, rows: Tensor) -> Tensor:
         """(B, 4) screen-normalised."""
         return self.poses.intrinsics.index_select(0, rows)

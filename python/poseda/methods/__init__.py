@@ -14,6 +14,8 @@ from poseda.methods.poseda import PoseDA
 
 __all__ = ["METHODS", "Method", "Pairs", "PoseDA", "labelled_pairs", "make_method"]
 
+#: share of the joints that a frame of the target must show
+MIN_SEEN = 0.5
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
 
 
@@ -30,12 +32,15 @@ def make_method(
         name: one of `METHODS` but "source-only", which does not train.
         settings: the method's settings.
         source: labelled training poses.
-        target: training poses of the new place. Only the oracle looks at its 3D.
+        target: training poses of the new place. Only the oracle looks at its 3D. Where joints were
+            not seen, only frames with the root and half of the joints seen are drawn.
         random: where all sampling and noise comes from.
 
     Raises:
-        ValueError: if there is no such method, or it needs labels that are not there.
+        ValueError: if there is no such method, it needs labels that are not there, or no frame of
+            the target shows enough.
     """
+    target = _seen_enough(target)
     from_source, from_target = Sampler(source, random), Sampler(target, random)
     if name == "control":
         return LabelledPairs(from_source, settings.batch)
@@ -48,3 +53,17 @@ def make_method(
             settings, from_source, from_target, random, gpa=name != "lpa", lpa=name != "gpa"
         )
     raise ValueError(f"method: got {name!r}, expected one of {', '.join(METHODS[1:])}")
+
+
+def _seen_enough(target: PoseSet) -> PoseSet:
+    """The frames that show the root, without which a pose cannot be placed, and enough of the
+    body to tell its size in the image."""
+    if target.seen is None:
+        return target
+    enough = target.seen[:, 0] & (target.seen.float().mean(1) >= MIN_SEEN)
+    if not bool(enough.any()):
+        raise ValueError(
+            f"{target.name}: confidence: none of {len(target)} frames shows the root and "
+            f"{MIN_SEEN:.0%} of the joints"
+        )
+    return target if bool(enough.all()) else target.rows(enough)

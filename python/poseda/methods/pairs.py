@@ -11,12 +11,21 @@ from torch import Tensor
 from poseda.data.sampler import Sampler
 
 
+class Labelled(NamedTuple):
+    """Training pairs with true labels."""
+
+    pose2d: Tensor  #: (B, J, 2) screen-normalised
+    pose3d: Tensor  #: (B, J, 3) root-relative, metres
+    seen: Tensor | None = None  #: (B, J) the joints that a lifter is asked for; None: all
+
+
 class Pairs(NamedTuple):
     """Training pairs for a lifter."""
 
     pose2d: Tensor  #: (B, J, 2) screen-normalised
     pose3d: Tensor  #: (B, J, 3) root-relative, metres
     keep: Tensor  #: (B,) which pairs to train on
+    seen: Tensor | None = None  #: (B, J) as in `Labelled`
 
 
 class Method(Protocol):
@@ -42,11 +51,11 @@ class Method(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-def labelled_pairs(sampler: Sampler, size: int) -> tuple[Tensor, Tensor]:
+def labelled_pairs(sampler: Sampler, size: int) -> Labelled:
     """2D and root-relative 3D poses as the data set holds them."""
     rows = sampler.rows(size)
     pose3d = sampler.pose3d(rows)
-    return sampler.pose2d(rows), pose3d - pose3d[:, :1]
+    return Labelled(sampler.pose2d(rows), pose3d - pose3d[:, :1], sampler.seen(rows))
 
 
 class LabelledPairs:
@@ -66,8 +75,8 @@ class LabelledPairs:
         return {}
 
     def pairs(self) -> Pairs:
-        pose2d, pose3d = labelled_pairs(self.sampler, self.batch)
-        return Pairs(pose2d, pose3d, torch.ones_like(pose3d[:, 0, 0], dtype=torch.bool))
+        pose2d, pose3d, seen = labelled_pairs(self.sampler, self.batch)
+        return Pairs(pose2d, pose3d, torch.ones_like(pose3d[:, 0, 0], dtype=torch.bool), seen)
 
     def state_dict(self) -> dict[str, Any]:
         return {}

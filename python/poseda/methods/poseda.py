@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from poseda.alignment import gpa_of_seen
 from poseda.config import AdaptSettings
 from poseda.data.sampler import Sampler
 from poseda.distributed import average_gradients, own_rows, world_size
@@ -85,6 +86,13 @@ class PoseDA:
         if self.gpa:
             there = self.target.rows(batch)
             target2d, intrinsics = self.target.pose2d(there), self.target.intrinsics(there)
+            seen = self.target.seen(there)
+            if seen is not None:  # the op's box is around all joints
+                turned = augment(
+                    pose, bone_scale=bone_scale, rotation=rotation, skeleton=self.skeleton
+                )
+                pose, bone_scale, rotation = turned.pose3d, None, None
+                target2d, root = None, gpa_of_seen(pose, target2d, intrinsics, seen)
         else:
             root = self.source.pose3d(rows)[:, 0]
             intrinsics = self.source.intrinsics(rows)

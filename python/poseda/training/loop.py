@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from poseda.data.sampler import Sampler
 from poseda.distributed import any_asks, average, part_random_states, world_size
-from poseda.methods.pairs import Method, Pairs, labelled_pairs
+from poseda.methods.pairs import Labelled, Method, Pairs, labelled_pairs
 from poseda.networks.replicas import replicate
 from poseda.training.graphs import Step, load_optimizer
 from poseda.training.memory import keep_freed_memory
@@ -156,18 +156,18 @@ class Training:
 
     def _lifter_step(self) -> dict[str, Tensor]:
         """Lines 16 to 21 of Algorithm 1."""
-        pose2d, pose3d = labelled_pairs(self.source, self.schedule.batch)
+        pairs = labelled_pairs(self.source, self.schedule.batch)
         if self.method is None:
-            return {"lifter_loss": self.learn(pose2d, pose3d)}
+            return {"lifter_loss": self.learn(pairs)}
         made = self.method.pairs()
-        return {"lifter_loss": self.learn(*mix(pose2d, pose3d, made)), "kept": made.keep}
+        return {"lifter_loss": self.learn(mix(pairs, made)), "kept": made.keep}
 
-    def learn(self, pose2d: Tensor, pose3d: Tensor) -> Tensor:
+    def learn(self, pairs: Labelled) -> Tensor:
         """Eq. 13; returns the loss."""
-        device = pose2d.device.type
+        device = pairs.pose2d.device.type
         with torch.autocast(device, self.precision, enabled=self.precision != torch.float32):
-            predicted = self.replica(pose2d)
-        loss = nn.functional.mse_loss(predicted.to(pose3d.dtype), pose3d)
+            predicted = self.replica(pairs.pose2d)
+        loss = squared_error(predicted.to(pairs.pose3d.dtype), pairs)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, MAX_GRADIENT)
@@ -221,14 +221,29 @@ def adam(lifter: nn.Module, lr: float) -> torch.optim.Adam:
     return torch.optim.Adam(parameters, lr, fused=True, capturable=parameters[0].is_cuda)
 
 
-def mix(pose2d: Tensor, pose3d: Tensor, made: Pairs) -> tuple[Tensor, Tensor]:
+def squared_error(predicted: Tensor, pairs: Labelled) -> Tensor:
+    """Mean squared error over the joints that were seen."""
+    if pairs.seen is None:
+        return nn.functional.mse_loss(predicted, pairs.pose3d)
+    weight = pairs.seen[..., None].to(predicted.dtype)
+    squared = weight * (predicted - pairs.pose3d).square()
+    return squared.sum() / (3 * weight.sum()).clamp(min=1)
+
+
+def mix(own: Labelled, made: Pairs) -> Labelled:
     """Source and augmented pairs, 1:1. An augmented pair to leave out gives its place to the
     source pair of the same row, so that it touches neither the loss nor the batch norm."""
     keep = made.keep[:, None, None]
-    made2d, made3d = (
-        torch.where(keep, new, own) for new, own in zip(made[:2], (pose2d, pose3d), strict=True)
+    seen = None
+    if own.seen is not None or made.seen is not None:
+        everything = torch.ones_like(own.pose2d[..., 0], dtype=torch.bool)
+        first, second = (everything if mask is None else mask for mask in (own.seen, made.seen))
+        seen = torch.cat((first, torch.where(made.keep[:, None], second, first)))
+    return Labelled(
+        torch.cat((own.pose2d, torch.where(keep, made.pose2d, own.pose2d))),
+        torch.cat((own.pose3d, torch.where(keep, made.pose3d, own.pose3d))),
+        seen,
     )
-    return torch.cat((pose2d, made2d)), torch.cat((pose3d, made3d))
 
 
 @contextmanager
