@@ -92,7 +92,8 @@ class PoseDA:
                     pose, bone_scale=bone_scale, rotation=rotation, skeleton=self.skeleton
                 )
                 pose, bone_scale, rotation = turned.pose3d, None, None
-                target2d, root = None, gpa_of_seen(pose, target2d, intrinsics, seen)
+                root = gpa_of_seen(pose, target2d, intrinsics, seen)
+                target2d = None
         else:
             root = self.source.pose3d(rows)[:, 0]
             intrinsics = self.source.intrinsics(rows)
