@@ -129,6 +129,29 @@ def pose_from_bones(
     return torch.stack(joints, dim=-2).to(dtype)
 
 
+def distort(
+    plane: Tensor, radial: Tensor, tangential: Tensor, tangential_gain: float = 1.0
+) -> Tensor:
+    """Moves points of the image plane as a lens does: u to
+    u (1 + k1 r^2 + k2 r^4 + k3 r^6 + g p.u) + p r^2, with r = |u|.
+
+    Args:
+        plane: (..., 2) X/Z, Y/Z.
+        radial: (..., 3) k1, k2, k3.
+        tangential: (..., 2) p.
+        tangential_gain: g, which is 1 in Human3.6M's model as VideoPose3D has it. OpenCV's has 2,
+            and its p1, p2 are p in reverse order.
+
+    Returns:
+        (..., 2).
+    """
+    r2 = plane.square().sum(-1, keepdim=True)
+    powers = torch.cat((r2, r2**2, r2**3), dim=-1)
+    gain = 1 + (radial * powers).sum(-1, keepdim=True)
+    gain = gain + tangential_gain * (tangential * plane).sum(-1, keepdim=True)
+    return plane * gain + tangential * r2
+
+
 def project(points: Tensor, intrinsics: Tensor, distortion: Tensor | None = None) -> Tensor:
     """Perspective projection (Eq. 4), with Human3.6M's lens model where `distortion` is given.
 
@@ -147,12 +170,7 @@ def project(points: Tensor, intrinsics: Tensor, distortion: Tensor | None = None
     plane = points[..., :2] / _at_least(points[..., 2:], MIN_DEPTH)
     if distortion is not None:
         plane = plane.clamp(-1, 1) + _taint(plane)
-        radial, tangential = distortion[..., None, :3], distortion[..., None, 3:]
-        r2 = plane.square().sum(-1, keepdim=True)
-        powers = torch.cat((r2, r2**2, r2**3), dim=-1)
-        gain = 1 + (radial * powers).sum(-1, keepdim=True)
-        gain = gain + (tangential * plane).sum(-1, keepdim=True)
-        plane = plane * gain + tangential * r2
+        plane = distort(plane, distortion[..., None, :3], distortion[..., None, 3:])
     return (plane * intrinsics[..., None, :2] + intrinsics[..., None, 2:]).to(dtype)
 
 

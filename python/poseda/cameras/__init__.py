@@ -1,0 +1,21 @@
+"""From what is known of a camera to intrinsics in pixels."""
+
+from poseda.cameras.camera import (
+    ESTIMATE,
+    Camera,
+    distort_points,
+    parse_camera,
+    parse_distortion,
+    parse_image_size,
+    undistort_points,
+)
+
+__all__ = [
+    "ESTIMATE",
+    "Camera",
+    "distort_points",
+    "parse_camera",
+    "parse_distortion",
+    "parse_image_size",
+    "undistort_points",
+]
