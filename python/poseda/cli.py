@@ -25,7 +25,6 @@ from poseda.experiment import (
     check_plan,
     collect_results,
     evaluate_lifter,
-    lift,
     load_plan,
     parse_camera_classes,
     start_plan,
@@ -34,7 +33,8 @@ from poseda.experiment import (
 from poseda.figures import lifted, save_figure
 from poseda.files import atomic_write, locked_folder
 from poseda.methods import METHODS
-from poseda.networks.weights import load_lifter
+from poseda.networks.lifters import lift
+from poseda.networks.weights import card_text, load_lifter
 from poseda.report import COLUMNS, gain, table, write_report
 from poseda.runner import run_plan
 from poseda.training.loop import Diverged, Interrupted
@@ -191,6 +191,15 @@ def lift_keypoints(
     print(f"{len(poses):,} poses: {out}, {picture}")
 
 
+def card(weights: Path) -> None:
+    """Show what a lifter was trained on, how, and under which licences.
+
+    Args:
+        weights: a lifter.safetensors.
+    """
+    print(card_text(weights), end="")
+
+
 def _part(poses: PoseSet, split: Split) -> PoseSet:
     return poses if split == "all" else getattr(poses, split)
 
@@ -258,6 +267,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "prepare": prepare,
     "lift": lift_keypoints,
+    "card": card,
 }
 
 

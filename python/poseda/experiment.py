@@ -9,34 +9,43 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor, nn
+from torch import nn
 
+from poseda.card import DataCard, ModelCard, version_and_commit
 from poseda.config import MethodName, Settings
 from poseda.data import PoseSet, load_pose_set
 from poseda.data.sampler import Sampler
+from poseda.device import pick_device
 from poseda.distributed import from_first, is_first, world_size
 from poseda.files import atomic_write
 from poseda.methods import make_method
 from poseda.metrics import Metrics, evaluate
-from poseda.networks.lifters import make_lifter
+from poseda.networks.lifters import lift, make_lifter
 from poseda.networks.weights import (
     SKELETONS,
     NamedLifter,
     lifter_bytes,
     load_lifter,
+    read_card,
     save_lifter,
 )
 from poseda.training.loop import Progress, Schedule, Training
 from poseda.training.run_folder import RunFolder
 
-EVALUATION_BATCH = 4096
+SPLITS = ("train", "test")
+#: of what a data file says of itself, what stands beside its figures
+ABOUT = ("dataset", "labels", "pose2d", "protocol", "licence")
+#: of a row of results, what a lifter's own card says
+CARD_COLUMNS = (
+    *("target", "target_about", "joints", "poses", "mpjpe", "pa_mpjpe", "n_mpjpe", "pck", "auc"),
+    *("per_camera", "source_mpjpe", "checkpoint"),
+)
 PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -210,38 +219,6 @@ def _check_batches(plan: Plan) -> None:
             )
 
 
-def pick_device(name: str) -> torch.device:
-    """ "auto" to a GPU where there is one. Of several processes each takes its own GPU.
-
-    Raises:
-        ValueError: if there is no such device.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if world_size() > 1:
-        if name not in ("cuda", "cpu"):
-            raise ValueError(
-                f"device: got {name!r} for {world_size()} processes, expected auto, cpu or cuda: "
-                "each takes the GPU of its own number"
-            )
-        if name == "cuda":
-            if "LOCAL_RANK" not in os.environ:
-                raise ValueError(
-                    "LOCAL_RANK: not set, expected the number of this process on its machine, as "
-                    "torchrun gives it: it says which GPU is whose"
-                )
-            name = f"cuda:{os.environ['LOCAL_RANK']}"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device: got {name!r}, which is not available: {reason}") from error
-    if device.type not in ("cpu", "cuda"):
-        raise ValueError(f"device: got {name!r}, expected auto, cpu, cuda or cuda:N")
-    return device
-
-
 def run_training(
     settings: Settings, method: MethodName | None, seed: int, folder: Path, progress: Progress
 ) -> None:
@@ -287,7 +264,40 @@ def run_training(
         training.run(progress)
     finally:
         run.close()
-    _save(run, lifter)
+    card = _card(settings, method, seed, lifter.card, source, target)
+    _save(run, replace(lifter, card=card))
+
+
+def _card(
+    settings: Settings,
+    method: MethodName | None,
+    seed: int,
+    start: ModelCard | None,
+    source: PoseSet,
+    target: PoseSet,
+) -> ModelCard:
+    """Of a lifter that has just been trained from one with the card `start`."""
+    recipe = _recipe(settings, method, seed)
+    names = ["precision"]
+    if settings.weights is None:
+        names.append("pretrain")
+    if method is not None:
+        names.append("adapt")
+    version, commit = version_and_commit()
+    return ModelCard(
+        method=method or "source-only",
+        seed=seed,
+        source=_data_card(source),
+        target=None if method in (None, "control") else _data_card(target),
+        settings={name: recipe[name] for name in names},
+        start=None if settings.weights is None else start,
+        version=version,
+        commit=commit,
+    )
+
+
+def _data_card(poses: PoseSet) -> DataCard:
+    return DataCard(poses.name, int((poses.split == 0).sum()), poses.about)
 
 
 def _save(run: RunFolder, lifter: NamedLifter) -> None:
@@ -336,21 +346,6 @@ def _schedule(settings: Settings, method: MethodName | None) -> Schedule:
     return Schedule(adapt.steps, adapt.batch, adapt.lr, 0.0)
 
 
-def lift(lifter: nn.Module, pose2d: Tensor) -> Tensor:
-    """(N, J, 2) screen-normalised points to (N, J, 3) root-relative metres, in batches."""
-    training = lifter.training
-    device = next(lifter.parameters()).device
-    lifter.eval()
-    try:
-        with torch.inference_mode():
-            parts = [
-                lifter(part.to(device)).to(pose2d.device) for part in pose2d.split(EVALUATION_BATCH)
-            ]
-    finally:
-        lifter.train(training)
-    return torch.cat(parts) if parts else pose2d.new_zeros(0, pose2d.shape[1], 3)
-
-
 def evaluate_lifter(lifter: nn.Module, poses: PoseSet) -> Metrics:
     """The metrics of a lifter over labelled poses.
 
@@ -362,12 +357,18 @@ def evaluate_lifter(lifter: nn.Module, poses: PoseSet) -> Metrics:
     return evaluate(lift(lifter, poses.pose2d), poses.pose3d, poses.camera_class)
 
 
+def described(poses: PoseSet) -> dict[str, Any]:
+    """What a row of results says of its data, as far as the data file says it of itself."""
+    said = {key: poses.about[key] for key in ABOUT if key in poses.about}
+    frames = {name: int((poses.split == split).sum()) for split, name in enumerate(SPLITS)}
+    return {**said, "frames": frames}
+
+
 def result_row(plan: Plan, method: MethodName, seed: int) -> dict[str, Any]:
     """One row of ``results.json``: a lifter on the target's test part."""
     settings = plan.settings
     source, target = load_data(settings)
-    cell = plan.folder("pretrain" if method == "source-only" else method, seed)
-    lifter = load_lifter(cell / "lifter.safetensors", settings.lifter)
+    lifter = load_lifter(_weights_of(plan, method, seed), settings.lifter)
     metrics = evaluate_lifter(lifter.module, target.test)
     row = metrics.as_row()
     own = evaluate_lifter(lifter.module, source.test) if bool((source.split == 1).any()) else None
@@ -378,6 +379,8 @@ def result_row(plan: Plan, method: MethodName, seed: int) -> dict[str, Any]:
         "seed": seed,
         "source": source.name,
         "target": target.name,
+        "source_about": described(source),
+        "target_about": described(target),
         **{key: row[key] for key in ("mpjpe", "pa_mpjpe", "n_mpjpe", "pck", "auc", "poses")},
         "per_camera": metrics.per_camera,
         "source_mpjpe": None if own is None else own.mpjpe,
@@ -400,7 +403,24 @@ def collect_results(plan: Plan) -> list[dict[str, Any]]:
     else:
         rows = [result_row(plan, method, seed) for method in plan.methods for seed in plan.seeds]
     write_json(plan.settings.out / "results.json", rows)
+    for row in rows:
+        _add_to_card(_weights_of(plan, row["method"], row["seed"]), row, plan.settings.lifter)
     return rows
+
+
+def _add_to_card(weights: Path, row: dict[str, Any], own: str) -> None:
+    """Lets a lifter's card name the lifter's own result."""
+    result = {key: row[key] for key in CARD_COLUMNS}
+    card = read_card(weights)
+    if card is None or card.results == (result,):
+        return
+    lifter = load_lifter(weights, own)
+    save_lifter(weights, replace(lifter, card=replace(card, results=(result,))))
+
+
+def _weights_of(plan: Plan, method: MethodName, seed: int) -> Path:
+    training = "pretrain" if method == "source-only" else method
+    return plan.folder(training, seed) / "lifter.safetensors"
 
 
 def write_json(path: Path, value: Any) -> None:

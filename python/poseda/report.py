@@ -13,12 +13,13 @@ import torch
 from poseda import figures
 from poseda.data import PoseSet
 from poseda.data.sampler import Sampler
-from poseda.experiment import Plan, lift, load_data
+from poseda.experiment import Plan, described, load_data
 from poseda.figures import Stage, save_figure
 from poseda.files import atomic_write
 from poseda.methods import make_method
 from poseda.methods.poseda import PoseDA
 from poseda.metrics import mpjpe
+from poseda.networks.lifters import lift
 from poseda.networks.weights import NamedLifter, load_lifter
 from poseda.training.run_folder import RunFolder
 from poseda_ext import augment
@@ -38,6 +39,7 @@ COLUMNS = {
     "pck": "PCK",
     "auc": "AUC",
 }
+TOLD = {"dataset": "", "labels": "labels: ", "pose2d": "2D: ", "protocol": "protocol: "}
 SAMPLES = 4
 CLOUD = 20_000
 MIN_KEPT = 0.5  #: below this share of pairs in sight the report warns
@@ -87,8 +89,8 @@ def protocol(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
     )
     seeds = ", ".join(str(seed) for seed in plan.seeds)
     return (
-        f"{source.name} to {target.name}, {poses}; {settings.joints} joints, root-relative, root "
-        f"included in the mean; 2D as in the files, no flip; {lifter.name}, width "
+        f"{_said(source)} to {_said(target)}, {poses}; {settings.joints} joints, root-relative, "
+        f"root included in the mean; 2D as in the files, no flip; {lifter.name}, width "
         f"{lifter.width}, {settings.precision}; {start}, then "
         f"{adapt.steps:,} steps of {adapt.batch} + {adapt.batch} at {adapt.lr:g} falling to 0; "
         f"last step, never the best; seeds {seeds}, ± is their standard deviation. Control: "
@@ -96,6 +98,14 @@ def protocol(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
         "part. MPJPE (also by camera class, and on the source's test part), PA-MPJPE and N-MPJPE "
         "in mm, PCK at 150 mm and AUC in per cent."
     )
+
+
+def _said(poses: PoseSet) -> str:
+    """A data set by name and by what its file says of itself."""
+    about = described(poses)
+    frames = ", ".join(f"{count:,} {name}" for name, count in about.pop("frames").items() if count)
+    said = [f"{TOLD[key]}{about[key]}" for key in TOLD if key in about]
+    return f"{poses.name} ({'; '.join([*said, f'{frames} frames'])})"
 
 
 def _lifter(plan: Plan, training: str, seed: int) -> NamedLifter:

@@ -21,8 +21,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from poseda.config import MethodName
+from poseda.device import pick_device
 from poseda.distributed import is_first, world_size
-from poseda.experiment import Plan, pick_device, run_training
+from poseda.experiment import Plan, run_training
 from poseda.training.loop import Interrupted
 
 Job = tuple[MethodName | None, int]

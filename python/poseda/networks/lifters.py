@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from poseda.networks.dropout import ReLUDropout
 from poseda_ext import Skeleton
 
+#: poses that are lifted at a time
+LIFT_BATCH = 4096
+
 
 class ResidualLifter(nn.Module):
     """The shape that both published lifters share: an input layer, residual blocks of two
@@ -116,6 +119,19 @@ def make_lifter(name: str, skeleton: Skeleton, width: int = 1024) -> nn.Module:
         raise TypeError(f"lifter {name}: got {type(lifter).__name__}, expected a torch.nn.Module")
     _check(lifter, name, skeleton)
     return lifter
+
+
+def lift(lifter: nn.Module, pose2d: Tensor) -> Tensor:
+    """(N, J, 2) screen-normalised points to (N, J, 3) root-relative metres, in batches."""
+    training = lifter.training
+    device = next(lifter.parameters()).device
+    lifter.eval()
+    try:
+        with torch.inference_mode():
+            parts = [lifter(part.to(device)).to(pose2d.device) for part in pose2d.split(LIFT_BATCH)]
+    finally:
+        lifter.train(training)
+    return torch.cat(parts) if parts else pose2d.new_zeros(0, pose2d.shape[1], 3)
 
 
 def _import(name: str) -> Callable[[Skeleton], object]:

@@ -1,15 +1,23 @@
-"""A lifter's weights as safetensors, with what is needed to rebuild the lifter."""
+"""A lifter's weights as safetensors, with what is needed to rebuild the lifter, and its card.
+
+The metadata holds ``lifter`` (its name), ``width``, ``joints`` (16 or 17) and, except in files of
+earlier versions, ``card`` (see `poseda.card`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from poseda.card import FILE_NAME, ModelCard, markdown, parse_card
 from poseda.files import atomic_write
 from poseda.networks.lifters import LIFTERS, make_lifter
 from poseda_ext import H36M_16, H36M_17, Skeleton
@@ -19,18 +27,46 @@ SKELETONS = {16: H36M_16, 17: H36M_17}
 
 @dataclass(frozen=True)
 class NamedLifter:
-    """A lifter and what rebuilds it (see `make_lifter`)."""
+    """A lifter, what rebuilds it (see `make_lifter`), and what it was trained on, if known."""
 
     module: nn.Module
     name: str
     width: int
     skeleton: Skeleton
+    card: ModelCard | None = None
 
 
 def save_lifter(path: Path, lifter: NamedLifter) -> None:
-    """Writes the weights, and name, width and joints as metadata."""
+    """Writes the weights with their metadata, and the card for a reader beside them."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(lifter_bytes(lifter))
+    if lifter.card is not None:
+        with atomic_write(path.with_name(FILE_NAME)) as temporary:
+            text = markdown(lifter.card, lifter.name, lifter.width, lifter.skeleton.num_joints)
+            temporary.write_text(text, encoding="utf-8")
+
+
+def read_card(path: Path) -> ModelCard | None:
+    """The card of a lifter's weights, None where they have none; the lifter itself is not loaded.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_lifter`.
+    """
+    with _opened(path) as file:
+        return _described(file.metadata(), path)[3]
+
+
+def card_text(path: Path) -> str:
+    """The card of a lifter's weights, for a reader; the lifter itself is not loaded.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_lifter`; or if the weights have no card.
+    """
+    with _opened(path) as file:
+        name, width, skeleton, card = _described(file.metadata(), path)
+    if card is None:
+        raise ValueError(f"{path}: has no card: it was saved by an earlier version")
+    return markdown(card, name, width, skeleton.num_joints)
 
 
 def lifter_bytes(lifter: NamedLifter) -> bytes:
@@ -40,6 +76,8 @@ def lifter_bytes(lifter: NamedLifter) -> bytes:
         "width": str(lifter.width),
         "joints": str(lifter.skeleton.num_joints),
     }
+    if lifter.card is not None:
+        metadata["card"] = lifter.card.to_json()
     state = lifter.module.state_dict()
     # clones, since safetensors refuses weights that share memory
     tensors = {key: value.detach().cpu().clone() for key, value in state.items()}
@@ -58,21 +96,9 @@ def load_lifter(path: Path, own: str | None = None) -> NamedLifter:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is no lifter of this program, or holds other weights than it says.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file, expected a lifter's safetensors")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors: dict[str, torch.Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: got no readable safetensors file ({error})") from error
-    try:
-        name, width = metadata["lifter"], int(metadata["width"])
-        skeleton = SKELETONS[int(metadata["joints"])]
-    except (KeyError, ValueError) as error:
-        raise ValueError(
-            f"{path}: metadata {metadata}, expected lifter, width and joints (16 or 17)"
-        ) from error
+    with _opened(path) as file:
+        name, width, skeleton, card = _described(file.metadata(), path)
+        tensors: dict[str, torch.Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     if name not in LIFTERS and name != own:
         raise ValueError(f"{path}: made by {name}; say --lifter {name} if it may be imported")
     lifter = make_lifter(name, skeleton, width)
@@ -80,4 +106,32 @@ def load_lifter(path: Path, own: str | None = None) -> NamedLifter:
         lifter.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{path}: the weights do not fit lifter {name}: {error}") from error
-    return NamedLifter(lifter.eval(), name, width, skeleton)
+    return NamedLifter(lifter.eval(), name, width, skeleton, card)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file, expected a lifter's safetensors")
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: got no readable safetensors file ({error})") from error
+
+
+def _described(
+    metadata: Mapping[str, str] | None, path: Path
+) -> tuple[str, int, Skeleton, ModelCard | None]:
+    """Name, width, skeleton and card."""
+    metadata = metadata or {}
+    try:
+        name, width = metadata["lifter"], int(metadata["width"])
+        skeleton = SKELETONS[int(metadata["joints"])]
+    except (KeyError, ValueError) as error:
+        found = {key: value for key, value in metadata.items() if key != "card"}
+        raise ValueError(
+            f"{path}: metadata {found}, expected lifter, width and joints (16 or 17)"
+        ) from error
+    card = parse_card(metadata["card"], str(path)) if "card" in metadata else None
+    return name, width, skeleton, card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,18 @@ TARGET_PEOPLE = (
         shin_to_thigh=(1.0, 1.05), forearm_to_arm=(1.0, 1.06),
     ),
 )  # fmt: skip
+
+#: what the sets say of themselves
+ABOUT = np.asarray(
+    json.dumps(
+        {
+            "dataset": "synthetic humans",
+            "labels": "joints of the body model",
+            "pose2d": "projection of the labels",
+            "licence": "free: made by this program",
+        }
+    )
+)
 
 CLIP_FRAMES = 32
 FPS = 10.0
@@ -112,10 +125,13 @@ def synthetic_pair(
         The source and the target, both with 3D; an adaptation method must not read the target's.
     """
     source = pose_set_from_arrays(
-        make_source(seed, frames), name="synthetic source", skeleton=skeleton, need_pose3d=True
+        {**make_source(seed, frames), "about": ABOUT},
+        name="synthetic source",
+        skeleton=skeleton,
+        need_pose3d=True,
     )
     target = pose_set_from_arrays(
-        make_target(seed, round(TARGET_SHARE * frames)),
+        {**make_target(seed, round(TARGET_SHARE * frames)), "about": ABOUT},
         name="synthetic target",
         skeleton=skeleton,
         need_pose3d=True,
