@@ -30,6 +30,7 @@ from poseda.experiment import (
     start_plan,
     write_json,
 )
+from poseda.export import export_lifter
 from poseda.figures import lifted, save_figure
 from poseda.files import atomic_write, locked_folder
 from poseda.methods import METHODS
@@ -200,6 +201,20 @@ def card(weights: Path) -> None:
     print(card_text(weights), end="")
 
 
+def export(weights: Path, to: Path, lifter: str | None = None) -> None:
+    """Export a lifter for other programs, as ONNX or as a program of torch.export.
+
+    Args:
+        weights: a lifter.safetensors.
+        to: .onnx or .pt2 to write. It takes (B, J, 2) screen-normalised keypoints to (B, J, 3)
+            metres, for any batch B, and holds that convention, the joints' names and the card.
+        lifter: package.module:Class, if the weights are of a lifter of your own.
+    """
+    loaded = load_lifter(weights, lifter)
+    worst = export_lifter(loaded, to)
+    print(f"{to}: {loaded.name}, within {1000 * worst:.2g} mm of the lifter on random keypoints")
+
+
 def _part(poses: PoseSet, split: Split) -> PoseSet:
     return poses if split == "all" else getattr(poses, split)
 
@@ -267,6 +282,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "prepare": prepare,
     "lift": lift_keypoints,
+    "export": export,
     "card": card,
 }
 
@@ -276,7 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.path.append(os.getcwd())  # where a lifter of the user's own may lie
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="poseda", args=arguments)
-    except (ValueError, TypeError, OSError, Diverged) as error:
+    except (ValueError, TypeError, OSError, ImportError, Diverged) as error:
         if speaks_first():
             print(f"poseda: error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
