@@ -1,8 +1,9 @@
 """Canonical files from the files in which data sets come: a module each."""
 
 from poseda.data.prepare.base import Preparation, Report
+from poseda.data.prepare.keypoints import PrepareKeypoints
 
 #: name on the command line to the preparation
-PREPARATIONS: dict[str, type[Preparation]] = {}
+PREPARATIONS: dict[str, type[Preparation]] = {"keypoints": PrepareKeypoints}
 
 __all__ = ["PREPARATIONS", "Preparation", "Report"]

@@ -1,0 +1,7 @@
+"""2D keypoints of people's own detectors, in any common form."""
+
+from poseda.keypoints.files import CONTAINERS
+from poseda.keypoints.keypoints import Keypoints, read_keypoints
+from poseda.keypoints.maps import JOINT_SETS
+
+__all__ = ["CONTAINERS", "JOINT_SETS", "Keypoints", "read_keypoints"]

@@ -1,0 +1,1 @@
+"""The forms in which detectors write keypoints: a module each."""
