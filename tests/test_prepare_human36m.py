@@ -187,7 +187,7 @@ def test_ground_truth_comes_through_exactly(
                 assert arrays["frame"][same].tolist() == list(range(len(world)))
                 assert set(arrays["split"][same]) == {int(subject in ("S9", "S11"))}
                 lens = LENSES[camera]
-                assert (arrays["intrinsics"][same] == np.float32(lens.intrinsics)).all()
+                assert (arrays["intrinsics"][same] == np.asarray(lens.intrinsics, np.float32)).all()
                 assert (arrays["image_size"][same] == lens.image_size).all()
     assert clips == set(range(4 * sum(map(len, motions.values()))))
     assert set(arrays["fps"]) == {50}

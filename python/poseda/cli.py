@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 else:  # one subcommand per data set
     _Preparation = Union[  # noqa: UP007
         tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in PREPARATIONS.items())
-        or (Preparation,)
     ]
 FlatSettings = Annotated[Settings, tyro.conf.arg(name="")]
 Split = Literal["train", "test", "all"]
