@@ -4,7 +4,8 @@ All writers take the same arguments: a path, ``pose3d`` (N, J, 3), the skeleton,
 known by keyword (`poseda.outputs.lifted.Known`).
 """
 
+from poseda.outputs.html import write_html
 from poseda.outputs.json import write_json
 from poseda.outputs.npz import write_npz
 
-__all__ = ["write_json", "write_npz"]
+__all__ = ["write_html", "write_json", "write_npz"]
