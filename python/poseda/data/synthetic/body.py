@@ -160,7 +160,7 @@ def forward_kinematics(motion: Motion, stature: Any, bone_lengths: Array) -> Arr
     lengths = np.broadcast_to(bone_lengths, (len(motion), H36M_17.num_bones))
 
     yaw, pitch, roll = motion.turn.T
-    pelvis = _about(2, yaw) @ _about(1, pitch) @ _about(0, roll)
+    pelvis = about_axis(2, yaw) @ about_axis(1, pitch) @ about_axis(0, roll)
     lower_spine = pelvis @ _trunk_turn(angle, "spine", _LOWER_SPINE)
     upper_spine = lower_spine @ _trunk_turn(angle, "spine", 1 - _LOWER_SPINE)
     neck = upper_spine @ _trunk_turn(angle, "neck", _LOWER_NECK)
@@ -178,22 +178,24 @@ def forward_kinematics(motion: Motion, stature: Any, bone_lengths: Array) -> Arr
         of = {name[2:]: value for name, value in angle.items() if name[0] == side.lower()}
         hip = (
             pelvis
-            @ _about(1, -of["hip_flex"])
-            @ _about(0, sign * of["hip_abduct"])
-            @ _about(2, sign * of["hip_rotate"])
+            @ about_axis(1, -of["hip_flex"])
+            @ about_axis(0, sign * of["hip_abduct"])
+            @ about_axis(2, sign * of["hip_rotate"])
         )
-        knee = hip @ _about(1, of["knee_flex"])
+        knee = hip @ about_axis(1, of["knee_flex"])
         raised = np.arccos(
             np.clip(np.cos(of["shoulder_flex"]) * np.cos(of["shoulder_abduct"]), -1, 1)
         )
-        girdle = upper_spine @ _about(0, sign * _GIRDLE_LIFT * np.clip((raised - 0.8) / 2, 0, 1))
+        girdle = upper_spine @ about_axis(
+            0, sign * _GIRDLE_LIFT * np.clip((raised - 0.8) / 2, 0, 1)
+        )
         shoulder = (
             upper_spine
-            @ _about(1, -of["shoulder_flex"])
-            @ _about(0, sign * of["shoulder_abduct"])
-            @ _about(2, -sign * of["shoulder_rotate"])
+            @ about_axis(1, -of["shoulder_flex"])
+            @ about_axis(0, sign * of["shoulder_abduct"])
+            @ about_axis(2, -sign * of["shoulder_rotate"])
         )
-        elbow = shoulder @ _about(1, -of["elbow_flex"])
+        elbow = shoulder @ about_axis(1, -of["elbow_flex"])
         frame_of |= {
             f"{side}Hip": (pelvis, (0.0, sign, 0.0)),
             f"{side}Knee": (hip, down),
@@ -219,13 +221,13 @@ def forward_kinematics(motion: Motion, stature: Any, bone_lengths: Array) -> Arr
 def _trunk_turn(angle: dict[str, Array], part: str, share: float) -> Array:
     """(F, 3, 3) rotation of one joint of the spine or the neck."""
     return (
-        _about(2, share * angle[f"{part}_twist"])
-        @ _about(0, -share * angle[f"{part}_bend"])
-        @ _about(1, share * angle[f"{part}_flex"])
+        about_axis(2, share * angle[f"{part}_twist"])
+        @ about_axis(0, -share * angle[f"{part}_bend"])
+        @ about_axis(1, share * angle[f"{part}_flex"])
     )
 
 
-def _about(axis: int, angle: Array) -> Array:
+def about_axis(axis: int, angle: Array) -> Array:
     """(F, 3, 3) rotations about a coordinate axis."""
     first, second = (axis + 1) % 3, (axis + 2) % 3
     rotation = np.zeros((*angle.shape, 3, 3))
