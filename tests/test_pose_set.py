@@ -213,7 +213,7 @@ BAD: dict[str, tuple[Callable[[Arrays], None], str]] = {
     ),
     "principal point": (
         _poke("intrinsics", (0, 2), 9000),
-        r"intrinsics: got a principal point more than one image size outside",
+        r"intrinsics: got a principal point more than one image size and one focal",
     ),
     "order of intrinsics": (
         _without_3d(_set("intrinsics", lambda v: v[:, [2, 3, 0, 1]])),

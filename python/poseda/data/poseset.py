@@ -477,11 +477,13 @@ def _check_image_plane(arrays: Mapping[str, Array], where: str) -> None:
         "fx, fy, cx, cy in pixels",
         intrinsics,
     )
+    # Of a crop it may be far outside: up to 45 degrees off the optical axis.
+    outside_by = np.maximum(-centre, centre - size)
     _refuse(
         where,
         "intrinsics",
-        ((centre < -size) | (centre > 2 * size)).any(axis=1),
-        "a principal point more than one image size outside the image",
+        ((outside_by > size) & (outside_by > focal)).any(axis=1),
+        "a principal point more than one image size and one focal length outside the image",
         "fx, fy, cx, cy in pixels, in this order",
         intrinsics,
     )

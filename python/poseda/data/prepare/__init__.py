@@ -4,12 +4,16 @@ from poseda.data.prepare.base import Preparation, Report
 from poseda.data.prepare.human36m import Human36m
 from poseda.data.prepare.keypoints import PrepareKeypoints
 from poseda.data.prepare.mocap import Mocap
+from poseda.data.prepare.mpi_inf_3dhp import MpiInf3dhp
+from poseda.data.prepare.ski import Ski
 
 #: name on the command line to the preparation
 PREPARATIONS: dict[str, type[Preparation]] = {
     "human36m": Human36m,
     "keypoints": PrepareKeypoints,
     "mocap": Mocap,
+    "mpi-inf-3dhp": MpiInf3dhp,
+    "ski": Ski,
 }
 
 __all__ = ["PREPARATIONS", "Preparation", "Report"]

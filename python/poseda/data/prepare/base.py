@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,28 @@ from typing import Annotated, Any, ClassVar
 import tyro
 
 from poseda.data.writer import PoseWriter, write_poses
+
+
+def need_package(name: str, *, extra: str, purpose: str) -> Any:
+    """A package of an extra, imported when it is needed.
+
+    Args:
+        name: of the module, e.g. ``scipy.io``.
+        extra: of poseda, with which it is installed.
+        purpose: what it is for, as it stands in "... is needed to {purpose}".
+
+    Raises:
+        ImportError: if it is not installed; says how to.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        package = name.partition(".")[0]
+        if (error.name or "").partition(".")[0] != package:
+            raise  # it is there, and lacks something itself
+        raise ImportError(
+            f"{package} is needed to {purpose}; install it with: pip install 'poseda[{extra}]'"
+        ) from error
 
 
 @dataclass

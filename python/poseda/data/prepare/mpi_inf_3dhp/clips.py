@@ -1,0 +1,174 @@
+"""A recording as every file of MPI-INF-3DHP gives it, and what makes canonical frames of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseda.data.joint_maps import JointMap
+from poseda.data.poseset import MAX_NORMALISED
+from poseda.data.prepare.geometry import solve_root
+from poseda.data.prepare.mpi_inf_3dhp.tables import ADAPTPOSE_SKIPS, Camera, Frames, Labels
+
+Array = NDArray[Any]
+
+#: how far the depth of a solved root over that of the file may be from 1 for unscaled poses
+UNIVERSAL_SCALE = 0.005
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One recording by one camera, of F frames and S joints.
+
+    Attributes:
+        where: file and place in it, for messages.
+        joints: which joints they are.
+        pose2d: (F, S, 2) pixels.
+        pose3d: (F, S, 3) metres in the camera frame, or None.
+        camera: that films it.
+        subject: S1 ... S8 or TS1 ... TS6.
+        action: the sequence, Seq1 or Seq2; that of the test set is its subject.
+        split: 0 train, 1 test.
+        fps: frames per second, 0 if unknown.
+        frame: (F,) numbers of the frames.
+        valid: (F,) the frames that the test protocol evaluates, or None where the file does not
+            tell.
+        end: number of frames of the video, after which annotations mean nothing.
+    """
+
+    where: str
+    joints: JointMap
+    pose2d: Array
+    pose3d: Array | None
+    camera: Camera
+    subject: str
+    action: str
+    split: int
+    fps: float = 0.0
+    frame: Array
+    valid: Array | None = None
+    end: int | None = None
+
+    @property
+    def own(self) -> Array:
+        """The joints of `H36M_17` that the data set has, and that are not made of others."""
+        return np.flatnonzero((self.joints.matrix > 0).sum(1) == 1)
+
+    def chosen(self, frames: Frames) -> Array:
+        """(F,) whether a frame belongs to the chosen ones; all of a train clip do."""
+        if self.split == 0 or frames == "all":
+            return np.ones(len(self.frame), dtype=bool)
+        if frames == "adaptpose":
+            kept: Array = self.frame >= ADAPTPOSE_SKIPS.get(self.subject, 0)
+            return kept
+        assert self.valid is not None  # a source offers `valid` only if it has them
+        return self.valid
+
+
+class Source(Protocol):
+    """Files that lie in the folder.
+
+    Attributes:
+        title: what they are, for the user.
+        names: of the files.
+        labels: that they hold; the first is taken if the user does not say. None if they have no
+            3D poses, or do not tell which.
+        frames: of the test set that can be chosen, likewise; none if there are no test files.
+    """
+
+    title: ClassVar[str]
+    names: tuple[str, ...]
+    labels: tuple[Labels, ...]
+    frames: tuple[Frames, ...]
+
+    @classmethod
+    def find(cls, folder: Path, train: bool, test: bool, labels: Labels | None) -> Source | None:
+        """The files of this kind that lie in the folder, of the chosen parts and labels."""
+        ...
+
+    def clips(self, labels: Labels | None) -> Iterator[Clip]:
+        """The recordings, with the chosen labels."""
+        ...
+
+
+def labels_of(clips: Iterable[Clip]) -> Labels | None:
+    """Which labels 3D poses are, told by their absolute positions.
+
+    ``annot3`` is the true pose: its image are the 2D joints. ``univ_annot3`` is the same, scaled
+    about the pelvis to one height for all people, so that only the pelvis fits its 2D joint. A
+    root solved from the 2D joints then moves by that scale.
+
+    Returns:
+        None if the positions are relative to the root.
+    """
+    scales = []
+    for clip in clips:
+        if clip.pose3d is None or len(clip.pose3d) == 0:
+            continue
+        some = slice(None, None, 1 + len(clip.pose3d) // 500)
+        pose3d = clip.joints.points(clip.pose3d[some])[:, clip.own]
+        pose2d = clip.joints.points(clip.pose2d[some])[:, clip.own]
+        root = pose3d[:, :1]
+        if root.any():
+            solved = solve_root(pose3d - root, pose2d, np.asarray(clip.camera.intrinsics))
+            scales.append(abs(np.nanmedian(solved[:, 2] / root[:, 0, 2]) - 1))
+    if not scales:
+        return None
+    return "univ_annot3" if max(scales) > UNIVERSAL_SCALE else "annot3"
+
+
+def in_pixels(points: Array, image_size: tuple[int, int]) -> Array:
+    """2D joints in pixels, whether they were that or screen-normalised by the width."""
+    if len(points) == 0 or np.nanmax(np.abs(points)) > MAX_NORMALISED:
+        return points
+    width, height = image_size
+    pixels: Array = (points + np.asarray([1.0, height / width])) * (width / 2)
+    return pixels
+
+
+def joint_array(value: Any, joints: int, dims: int, where: str) -> Array:
+    """(F, joints, dims) numbers as float64.
+
+    Raises:
+        ValueError: if it is anything else.
+    """
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
+        kind = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise ValueError(f"{where}: got {kind}, expected an array of numbers")
+    if value.ndim != 3 or value.shape[1:] != (joints, dims):
+        raise ValueError(f"{where}: got shape {value.shape}, expected (frames, {joints}, {dims})")
+    return np.asarray(value, dtype=np.float64)
+
+
+def same_length(pose2d: Array, other: Array, where: str) -> None:
+    """Refuses arrays of another number of frames than the 2D poses."""
+    if len(other) != len(pose2d):
+        raise ValueError(f"{where}: got {len(other)} frames, expected {len(pose2d)} as in 2D")
+
+
+def entry(mapping: Any, key: Any, where: str | Path) -> Any:
+    """An entry of a dictionary of a file.
+
+    Raises:
+        ValueError: if it is not there, or it is no dictionary.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ValueError(f"{where}: got {type(mapping).__name__}, expected a dictionary")
+    if key not in mapping:
+        found = ", ".join(map(str, mapping)) or "nothing"
+        raise ValueError(f"{where}: {key}: missing; found {found:.200}")
+    return mapping[key]
+
+
+def last_number(name: Any, where: str) -> int:
+    """The last number in a name: 2 of ``Seq2``, ``video_2`` and 2."""
+    numbers = re.findall(r"\d+", str(name))
+    if not numbers:
+        raise ValueError(f"{where}: got the name {name!r}, expected one with a number")
+    return int(numbers[-1])
