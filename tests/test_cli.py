@@ -143,12 +143,13 @@ def test_evaluate_and_lift(
     assert json.loads((tmp_path / "m.json").read_text())["mpjpe"] == rows[-1]["mpjpe"]
     assert "MPJPE" in capsys.readouterr().out
     out = tmp_path / "new" / "lifted.npz"
-    run("lift", "--weights", weights, "--keypoints", domains[1], "--out", out)
+    picture = out.with_suffix(".png")
+    run("lift", "--weights", weights, "--keypoints", domains[1], "--out", out, picture)
     with np.load(out) as lifted, np.load(domains[1]) as given:
         assert lifted["pose3d"].shape == (len(given["pose2d"]), 16, 3)
         assert not lifted["pose3d"][:, 0].any()
         assert lifted["joint_names"][0] == "Hip"
-    assert out.with_suffix(".png").stat().st_size > 10_000
+    assert picture.stat().st_size > 10_000
 
 
 def test_target_without_labels_is_adapted_to_and_not_evaluated(

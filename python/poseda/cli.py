@@ -10,14 +10,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Union
 
-import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from poseda.config import MethodName, Settings
+from poseda.config import FlatKeypoints, KeypointSettings, MethodName, Settings
 from poseda.data import PoseSet, load_pose_set
 from poseda.data.prepare import PREPARATIONS, Preparation
+from poseda.data.target import Target, load_target
 from poseda.distributed import from_first, is_first, joined, launched, speaks_first
 from poseda.experiment import (
     Plan,
@@ -28,13 +28,14 @@ from poseda.experiment import (
     load_plan,
     parse_camera_classes,
     start_plan,
+    target_lines,
     write_json,
 )
 from poseda.export import export_lifter
-from poseda.figures import lifted, save_figure
-from poseda.files import atomic_write, locked_folder
+from poseda.files import locked_folder
+from poseda.keypoints.files import find_files
+from poseda.lifter import Lifter, check_ending
 from poseda.methods import METHODS
-from poseda.networks.lifters import lift
 from poseda.networks.weights import card_text, load_lifter
 from poseda.report import COLUMNS, gain, table, write_report
 from poseda.runner import run_plan
@@ -51,6 +52,7 @@ Split = Literal["train", "test", "all"]
 
 ADAPT = Settings()
 COMPARE = Settings(out=Path("runs/compare"))
+KEYPOINTS = KeypointSettings()
 PRETRAIN = Settings(out=Path("runs/pretrain"))
 
 
@@ -164,31 +166,48 @@ def prepare(dataset: _Preparation) -> None:
 
 
 def lift_keypoints(
-    weights: Path, keypoints: Path, out: Path, split: Split = "all", lifter: str | None = None
+    weights: Path,
+    keypoints: Path,
+    out: tuple[Path, ...],
+    settings: FlatKeypoints = KEYPOINTS,
+    split: Split = "all",
+    global_position: Annotated[bool, tyro.conf.arg(name="global")] = False,
+    height: float | None = None,
+    lifter: str | None = None,
+    device: str = "auto",
 ) -> None:
-    """Lift 2D keypoints to 3D poses, and draw some.
+    """Lift 2D keypoints to 3D poses.
 
     Args:
         weights: a lifter.safetensors.
-        keypoints: canonical .npz: pose2d in pixels, intrinsics, image_size.
-        out: .npz to write: pose3d (N, J, 3) root-relative metres in the camera frame, and joint
-            names. The picture goes beside it, as .png.
-        split: the part to lift.
+        keypoints: a canonical .npz, or a file or folder of keypoints as your detector writes them
+            (MMPose, OpenPose, COCO results, AlphaPose, MediaPipe, CSV, npz).
+        out: files to write, by their endings: .npz and .json hold everything, .png shows some
+            frames.
+        settings: what is known of keypoints that are not canonical.
+        split: the part of a canonical file to lift.
+        global_position: also find each person's place before the camera. Each then has the same
+            bones in every frame, and the depth is off by some 5 % even where the pose is right.
+        height: stature of the people, metres: they are scaled to it, and their distance with them.
         lifter: package.module:Class, if the weights are of a lifter of your own.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
     """
-    if out.exists() and out.samefile(keypoints):
-        raise ValueError(f"out: got {out}, which is the file of the keypoints")
-    if out.suffix != ".npz":
-        raise ValueError(f"out: got {out}, expected a name that ends in .npz")
-    loaded = load_lifter(weights, lifter)
-    poses = _part(load_pose_set(keypoints, skeleton=loaded.skeleton), split)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    pose3d = lift(loaded.module, poses.pose2d)
-    with atomic_write(out) as temporary, temporary.open("wb") as file:
-        np.savez(file, pose3d=pose3d.numpy(), joint_names=np.array(loaded.skeleton.names))
-    picture = out.with_suffix(".png")
-    save_figure(lifted(poses.pose2d, pose3d, loaded.skeleton), picture)
-    print(f"{len(poses):,} poses: {out}, {picture}")
+    if not out:
+        raise ValueError("out: got no files, expected at least one")
+    given = find_files(keypoints)
+    for path in out:
+        check_ending(path)
+        if path.exists() and any(path.samefile(each) for each in given):
+            raise ValueError(f"out: got {path}, which is the file of the keypoints")
+    ready = Lifter.load(weights, own=lifter, device=device)
+    target = load_target(keypoints, settings, ready.skeleton)
+    target = Target(_part(target.poses, split), target.lines)
+    lifted = ready.lift(target, global_position=global_position, height=height)
+    for path in out:
+        lifted.save(path)
+    for line in (*lifted.lines, *lifted.summary()):
+        print(line)
+    print(f"{len(lifted):,} poses: {', '.join(map(str, out))}")
 
 
 def card(weights: Path) -> None:
@@ -227,6 +246,8 @@ def _run(plan: Plan, resume: Path | None, unused: bool, jobs: int, command: str)
             plan = absolute_paths(plan) if resume is None else load_plan(resume)
             check_plan(plan)
             if is_first():
+                for line in target_lines(plan.settings):
+                    print(line, file=sys.stderr)
                 held.enter_context(locked_folder(plan.settings.out))
                 if resume is None:
                     start_plan(plan)

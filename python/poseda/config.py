@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+import tyro
+
+from poseda.cameras import ESTIMATE
+from poseda.data.poseset import MIN_CONFIDENCE
 
 MethodName = Literal["source-only", "control", "gpa", "lpa", "poseda", "oracle"]
 
@@ -91,6 +96,37 @@ class AdaptSettings:
 
 
 @dataclass(frozen=True)
+class KeypointSettings:
+    """Keypoints in another form than the canonical file, and the camera that took them."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    camera: str | None = None
+    """fov=60 (degrees across the width; 60v across the height, 60d across the diagonal), f=1500
+    (pixels), 1500,1500,960,540 (fx,fy,cx,cy in pixels), 35mm=26 (equivalent focal length),
+    exif:PHOTO.jpg, or estimate (from the keypoints, with the weights). Without it 60 degrees across
+    the longer side are assumed."""
+    image_size: str | None = None
+    """Width and height of the images, e.g. 1920x1080, where the files do not say it."""
+    distortion: str | None = None
+    """Lens distortion to undo: k1,k2,p1,p2 or k1,k2,p1,p2,k3 in OpenCV's order."""
+    format: str = "auto"
+    """Form or joints of the files, where they do not say it: e.g. mmpose, coco_17, csv:h36m_17."""
+    min_confidence: float = MIN_CONFIDENCE
+    """A joint of lower confidence counts as not seen."""
+    fps: float | None = None
+    """Frames per second, where the files do not say it."""
+    max_people: int | None = None
+    """Keep those people of each video who are in most frames."""
+
+    def __post_init__(self) -> None:
+        _check(self, "min_confidence", high=1, open_low=True)
+
+
+FlatKeypoints = Annotated[KeypointSettings, tyro.conf.arg(name="")]
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that decides a run's numbers, and where they go."""
 
@@ -99,8 +135,10 @@ class Settings:
     source: Path | None = None
     """Canonical .npz with 3D labels. Without it, synthetic humans."""
     target: Path | None = None
-    """Canonical .npz of the new place: 2D keypoints and intrinsics suffice; 3D is used only to
-    evaluate. Without it, synthetic humans."""
+    """The new place: a canonical .npz, of which 2D keypoints and intrinsics suffice (3D is used
+    only to evaluate), or a file or folder of keypoints as your detector writes them, with
+    --camera. Without it, synthetic humans."""
+    keypoints: FlatKeypoints = field(default_factory=KeypointSettings)
     out: Path = Path("runs/adapt")
     """Run folder."""
     joints: Literal[16, 17] = 16
@@ -130,3 +168,23 @@ class Settings:
         _check(self, "checkpoint_every", low=1)
         if self.camera_classes and self.target is None:
             raise ValueError("camera_classes: got some, expected them only together with target")
+        if self.target is None and self.keypoints != KeypointSettings():
+            raise ValueError(
+                f"{', '.join(given(self.keypoints))}: got some, expected them only together with "
+                "target"
+            )
+        if self.keypoints.camera == ESTIMATE and self.weights is None:
+            raise ValueError(
+                "camera: got estimate, expected it only together with weights: a lifter has to "
+                "look at the keypoints"
+            )
+
+
+def given(settings: object) -> list[str]:
+    """The names of the fields that differ from their defaults."""
+    default = type(settings)()
+    return [
+        each.name
+        for each in fields(settings)  # type: ignore[arg-type]
+        if getattr(settings, each.name) != getattr(default, each.name)
+    ]

@@ -18,9 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from poseda.card import DataCard, ModelCard, version_and_commit
-from poseda.config import MethodName, Settings
+from poseda.config import KeypointSettings, MethodName, Settings
 from poseda.data import PoseSet, load_pose_set
 from poseda.data.sampler import Sampler
+from poseda.data.target import Target, load_target
 from poseda.device import pick_device
 from poseda.distributed import from_first, is_first, world_size
 from poseda.files import atomic_write
@@ -40,7 +41,7 @@ from poseda.training.run_folder import RunFolder
 
 SPLITS = ("train", "test")
 #: of what a data file says of itself, what stands beside its figures
-ABOUT = ("dataset", "labels", "pose2d", "protocol", "licence")
+ABOUT = ("dataset", "labels", "pose2d", "camera", "protocol", "licence")
 #: of a row of results, what a lifter's own card says
 CARD_COLUMNS = (
     *("target", "target_about", "joints", "poses", "mpjpe", "pa_mpjpe", "n_mpjpe", "pck", "auc"),
@@ -98,8 +99,16 @@ def absolute_paths(plan: Plan) -> Plan:
             source=settings.source and settings.source.absolute(),
             target=settings.target and settings.target.absolute(),
             weights=settings.weights and settings.weights.absolute(),
+            keypoints=_absolute_photo(settings.keypoints),
         ),
     )
+
+
+def _absolute_photo(keypoints: KeypointSettings) -> KeypointSettings:
+    kind, colon, photo = (keypoints.camera or "").partition(":")
+    if kind != "exif" or not colon:
+        return keypoints
+    return replace(keypoints, camera=f"exif:{Path(photo).absolute()}")
 
 
 def load_plan(folder: Path) -> Plan:
@@ -142,8 +151,12 @@ def parse_camera_classes(entries: tuple[str, ...]) -> dict[str, tuple[int, ...]]
 
 @functools.lru_cache(maxsize=1)
 def _load_data(
-    source: Path | None, target: Path | None, joints: int, camera_classes: tuple[str, ...]
-) -> tuple[PoseSet, PoseSet]:
+    source: Path | None,
+    target: Path | None,
+    joints: int,
+    camera_classes: tuple[str, ...],
+    keypoints: KeypointSettings,
+) -> tuple[PoseSet, Target]:
     skeleton = SKELETONS[joints]
     if source is None or target is None:
         from poseda.data.synthetic import synthetic_pair
@@ -155,24 +168,38 @@ def _load_data(
         else load_pose_set(source, skeleton=skeleton, need_pose3d=True)
     )
     unlabelled = (
-        synthetic_target
+        Target(synthetic_target, ())
         if target is None
-        else load_pose_set(
-            target, skeleton=skeleton, camera_classes=parse_camera_classes(camera_classes)
+        else load_target(
+            target, keypoints, skeleton, camera_classes=parse_camera_classes(camera_classes)
         )
     )
     return labelled, unlabelled
+
+
+def _load(settings: Settings) -> tuple[PoseSet, Target]:
+    return _load_data(
+        settings.source,
+        settings.target,
+        settings.joints,
+        settings.camera_classes,
+        settings.keypoints,
+    )
+
+
+def target_lines(settings: Settings) -> tuple[str, ...]:
+    """What a user is told of the target: what was read and dropped, and its camera."""
+    return _load(settings)[1].lines
 
 
 def load_data(settings: Settings) -> tuple[PoseSet, PoseSet]:
     """Source and target, read once per process, with non-empty train parts.
 
     Raises:
-        FileNotFoundError, ValueError: as `load_pose_set`; or if a train part is empty.
+        FileNotFoundError, ValueError: as `load_pose_set` and `load_target`; or if a train part is
+            empty.
     """
-    source, target = _load_data(
-        settings.source, settings.target, settings.joints, settings.camera_classes
-    )
+    source, target = _load(settings)[0], _load(settings)[1].poses
     for path, poses in ((settings.source, source), (settings.target, target)):
         try:
             _ = poses.train
@@ -310,6 +337,8 @@ def _recipe(settings: Settings, method: MethodName | None, seed: int) -> dict[st
     recipe: dict[str, Any] = TypeAdapter(Settings).dump_python(settings, mode="json")
     for name in ("out", "device", "checkpoint_every", "camera_classes"):
         del recipe[name]
+    if settings.keypoints == KeypointSettings():
+        del recipe["keypoints"]  # a canonical file; runs of earlier versions lack it too
     return {"method": method or "pretrain", "seed": seed, **recipe}
 
 

@@ -39,7 +39,13 @@ COLUMNS = {
     "pck": "PCK",
     "auc": "AUC",
 }
-TOLD = {"dataset": "", "labels": "labels: ", "pose2d": "2D: ", "protocol": "protocol: "}
+TOLD = {
+    "dataset": "",
+    "labels": "labels: ",
+    "pose2d": "2D: ",
+    "camera": "",
+    "protocol": "protocol: ",
+}
 SAMPLES = 4
 CLOUD = 20_000
 MIN_KEPT = 0.5  #: below this share of pairs in sight the report warns

@@ -1,0 +1,300 @@
+"""From one's own keypoints to 3D poses in three lines.
+
+lifter = poseda.Lifter.load("lifter.safetensors")
+lifted = lifter("clip.json", "fov=60", image_size="1920x1080")
+lifted.save("out.npz")
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from poseda.card import ModelCard
+from poseda.config import KeypointSettings, given
+from poseda.data.poseset import MIN_CONFIDENCE, PoseSet
+from poseda.data.target import CameraLike, Target, keypoints_of, load_target, with_camera
+from poseda.device import pick_device
+from poseda.export import export_lifter
+from poseda.figures import lifted as draw
+from poseda.figures import save_figure
+from poseda.keypoints import Keypoints
+from poseda.keypoints.files import Source
+from poseda.networks.lifters import lift
+from poseda.networks.weights import NamedLifter, load_lifter
+from poseda.outputs import write_json, write_npz
+from poseda.placement import place, scaled_to, with_own_bones
+from poseda_ext import Skeleton, denormalize_intrinsics, denormalize_points
+
+Array = NDArray[Any]
+KeypointsLike = Source | Sequence[Source] | Keypoints | PoseSet | Array | Tensor
+
+#: endings of the files that `Lifted.save` writes
+ENDINGS = (".npz", ".json", ".png")
+
+
+@dataclass(frozen=True, eq=False)
+class Lifted:
+    """N lifted poses of one or several people.
+
+    Attributes:
+        pose3d: (N, J, 3) float32 metres relative to joint 0, camera frame (x right, y down, z
+            forward).
+        root: (N, 3) float32 metres, joint 0 in the camera frame, or None where it was not asked
+            for.
+        skeleton: J joints.
+        pose2d: (N, J, 2) float32 pixels, what was lifted: without lens distortion, and with a
+            place for joints that were not seen.
+        seen: (N, J) which joints were seen.
+        intrinsics: (N, 4) float32 fx, fy, cx, cy in pixels.
+        image_size: (N, 2) float32 width, height in pixels.
+        person: (N,) strings; one person in one clip.
+        clip: (N,) int64.
+        frame: (N,) int64, frame in the clip.
+        fps: frames per second; 0 where unknown, or where clips differ.
+        lines: what was read and dropped, and the camera, for the user.
+    """
+
+    pose3d: Array
+    root: Array | None
+    skeleton: Skeleton
+    pose2d: Array
+    seen: Array
+    intrinsics: Array
+    image_size: Array
+    person: Array
+    clip: Array
+    frame: Array
+    fps: float
+    lines: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.pose3d)
+
+    def summary(self) -> list[str]:
+        """For the user: whose poses these are, and where they stand."""
+        people = len(np.unique(self.person))
+        lines = [f"{people:,} {'person' if people == 1 else 'people in clips'}"]
+        if self.root is not None:
+            low, middle, high = np.percentile(self.root[:, 2], (5, 50, 95))
+            lines.append(
+                f"distance from the camera: median {middle:.2f} m, 5 to 95 % {low:.2f} to "
+                f"{high:.2f} m; alignment alone is off by some 5 %, frame by frame"
+            )
+        return lines
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes one file, as a whole or not at all.
+
+        Args:
+            path: its ending decides: .npz and .json hold everything (`poseda.outputs`), .png shows
+                some frames.
+
+        Raises:
+            ValueError: if the ending is another.
+            OSError: if the file cannot be written.
+        """
+        path = Path(path)
+        check_ending(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".png":
+            poses = torch.from_numpy(self.pose2d), torch.from_numpy(self.pose3d)
+            save_figure(draw(*poses, self.skeleton), path)
+            return
+        write = {".npz": write_npz, ".json": write_json}[path.suffix]
+        write(
+            path,
+            self.pose3d,
+            self.skeleton,
+            person=self.person,
+            frame=self.frame,
+            fps=self.fps,
+            root=self.root,
+            pose2d=self.pose2d,
+            confidence=self.seen.astype(np.float32),
+        )
+
+
+def check_ending(path: Path) -> None:
+    """Refuses a file that `Lifted.save` cannot write.
+
+    Raises:
+        ValueError: if its name ends otherwise.
+    """
+    if path.suffix not in ENDINGS:
+        raise ValueError(f"out: got {path}, expected a name that ends in {', '.join(ENDINGS)}")
+
+
+class Lifter:
+    """A trained lifter, ready for keypoints in pixels.
+
+    Args:
+        lifter: the network and its skeleton.
+        device: where it runs: auto (a GPU where there is one), cpu, cuda or cuda:N.
+    """
+
+    def __init__(self, lifter: NamedLifter, device: str = "auto") -> None:
+        self.named = dataclasses.replace(lifter, module=lifter.module.to(pick_device(device)))
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], *, own: str | None = None, device: str = "auto"
+    ) -> Lifter:
+        """Reads weights.
+
+        Args:
+            path: a lifter.safetensors.
+            own: package.module:Class, if the weights are of a lifter of your own.
+            device: as of the class.
+
+        Raises:
+            FileNotFoundError, ValueError: as `poseda.networks.weights.load_lifter`.
+        """
+        return cls(load_lifter(Path(path), own), device)
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return self.named.skeleton
+
+    @property
+    def card(self) -> ModelCard | None:
+        """What it was trained on; None for weights of earlier versions."""
+        return self.named.card
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Writes ``.onnx`` or ``.pt2``; see `poseda.export.export_lifter`."""
+        export_lifter(self.named, Path(path))
+
+    def __call__(
+        self,
+        keypoints: KeypointsLike,
+        camera: CameraLike = None,
+        *,
+        image_size: str | Sequence[float] | None = None,
+        distortion: str | Sequence[float] | None = None,
+        format: str = "auto",
+        min_confidence: float = MIN_CONFIDENCE,
+        fps: float | None = None,
+        max_people: int | None = None,
+        global_position: bool = False,
+        height: float | None = None,
+    ) -> Lifted:
+        """Lifts keypoints.
+
+        Args:
+            keypoints: a file, a folder, a glob pattern or a list of them, in any form of
+                `poseda.keypoints.read_keypoints` or canonical; `Keypoints`; a `PoseSet`; or an
+                array or tensor (N, J, 2) of pixels, (N, J, 3) with the confidence, one person
+                frame by frame in the order of the lifter's skeleton or of `H36M_17`, NaN where a
+                joint was not seen.
+            camera: ``fov=60`` and the other texts of `poseda.cameras.parse_camera`, a `Camera`, or
+                fx, fy, cx, cy in pixels. Without it 60 degrees across the longer side are assumed,
+                unless the keypoints bring their camera.
+            image_size: width and height of the images in pixels, where the keypoints do not say it.
+            distortion: k1, k2, p1, p2[, k3] in OpenCV's order, to undo.
+            format: form or joints of the files, where they do not say it.
+            min_confidence: a joint of lower confidence counts as not seen.
+            fps: frames per second, where the files do not say it.
+            max_people: keep those people of each video who are in most frames.
+            global_position: also find the root before the camera. Each person then has the same
+                bones in every frame (`poseda.placement`, which also says how accurate it is).
+            height: stature of the people in metres, to which they are scaled, with the same bones
+                in every frame.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            TypeError, ValueError: if an argument is not what it should be; names it.
+        """
+        settings = KeypointSettings(
+            image_size=_text(image_size, "x"),
+            distortion=_text(distortion, ","),
+            format=format,
+            min_confidence=min_confidence,
+            fps=fps,
+            max_people=max_people,
+        )
+        target = self._target(keypoints, camera, settings)
+        return self.lift(target, global_position=global_position, height=height)
+
+    def _target(
+        self, keypoints: KeypointsLike, camera: CameraLike, settings: KeypointSettings
+    ) -> Target:
+        skeleton = self.skeleton
+        if isinstance(keypoints, PoseSet):
+            if camera is not None or given(settings):
+                raise ValueError(
+                    "camera, settings: got some beside a PoseSet, which has its own, expected none"
+                )
+            if keypoints.skeleton != skeleton:
+                raise ValueError(
+                    f"keypoints: got {keypoints.skeleton.num_joints} joints, expected "
+                    f"{skeleton.num_joints} as the lifter has"
+                )
+            return Target(keypoints, ())
+        if isinstance(keypoints, Tensor):
+            keypoints = keypoints.detach().cpu().numpy()
+        if isinstance(keypoints, np.ndarray):
+            if keypoints.dtype.kind not in "fiu":
+                raise TypeError(f"keypoints: got an array of {keypoints.dtype}, expected numbers")
+            keypoints = keypoints_of(keypoints, settings, skeleton)
+        if isinstance(keypoints, Keypoints):
+            return with_camera(keypoints, settings, skeleton, camera=camera, name="keypoints")
+        return load_target(keypoints, settings, skeleton, camera=camera)
+
+    def lift(
+        self, target: Target, *, global_position: bool = False, height: float | None = None
+    ) -> Lifted:
+        """Lifts 2D poses whose camera is known; see `__call__`."""
+        poses = target.poses
+        pose3d = lift(self.named.module, poses.pose2d)
+        person = _people(poses)
+        number = torch.from_numpy(np.unique(person, return_inverse=True)[1])
+        if global_position or height is not None:
+            pose3d = with_own_bones(pose3d, number, poses.skeleton)
+        if height is not None:
+            pose3d = scaled_to(pose3d, height, number, poses.skeleton)
+        root = None
+        if global_position:
+            root = place(pose3d, poses.pose2d, poses.intrinsics, poses.seen).numpy()
+        seen = torch.ones(pose3d.shape[:2], dtype=torch.bool) if poses.seen is None else poses.seen
+        rates = poses.fps.unique()
+        return Lifted(
+            pose3d=pose3d.numpy(),
+            root=root,
+            skeleton=poses.skeleton,
+            pose2d=denormalize_points(poses.pose2d, poses.image_size).numpy(),
+            seen=seen.numpy(),
+            intrinsics=denormalize_intrinsics(poses.intrinsics, poses.image_size).numpy(),
+            image_size=poses.image_size.numpy(),
+            person=person,
+            clip=poses.clip,
+            frame=poses.frame,
+            fps=float(rates[0]) if len(rates) == 1 else 0.0,
+            lines=target.lines,
+        )
+
+
+def _people(poses: PoseSet) -> Array:
+    """(N,) a name for each person in each clip of each camera, as short as tells them apart."""
+    camera = poses.camera.numpy()
+    named = poses.subject.astype(np.str_)
+    for more in (poses.clip, camera):
+        longer = np.char.add(np.char.add(named, "/"), more.astype(np.str_))
+        several = {name for name in np.unique(named) if len(np.unique(longer[named == name])) > 1}
+        named = np.where(np.isin(named, list(several)), longer, named)
+    return named
+
+
+def _text(value: str | Sequence[float] | None, separator: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return separator.join(f"{float(number):.17g}" for number in value)
