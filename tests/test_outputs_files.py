@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from poseda.outputs import write_json, write_npz
-from poseda.outputs.lifted import Known, lifted
+from poseda.outputs.poses import Known, checked
 from poseda_ext.skeleton import H36M_16, H36M_17, Skeleton
 
 WRITERS = (write_json, write_npz)
@@ -146,19 +146,19 @@ def test_odd_names_come_back(tmp_path: Path, name: str) -> None:
 
 def test_poses_are_taken_relative_to_the_root() -> None:
     pose3d = poses()
-    moved = lifted(pose3d + np.array([1, 2, 30]), H36M_16)
+    moved = checked(pose3d + np.array([1, 2, 30]), H36M_16)
     np.testing.assert_allclose(moved.pose3d, pose3d, atol=1e-6)
     assert not moved.pose3d[:, 0].any()
 
 
 def test_frames_are_counted_for_each_person() -> None:
-    assert lifted(poses(5), H36M_16, person=["b", "a", "b", "a", "b"]).frame.tolist() == [
+    assert checked(poses(5), H36M_16, person=["b", "a", "b", "a", "b"]).frame.tolist() == [
         0, 0, 1, 1, 2,
     ]  # fmt: skip
 
 
 def test_people_come_in_order_of_frames() -> None:
-    made = lifted(poses(4), H36M_16, person=["b", "a", "b", "a"], frame=[9, 1, 3, 2])
+    made = checked(poses(4), H36M_16, person=["b", "a", "b", "a"], frame=[9, 1, 3, 2])
     people = dict(made.by_person())
     assert list(people) == ["b", "a"]
     assert people["b"].frame.tolist() == [3, 9]
@@ -193,7 +193,7 @@ BAD: tuple[tuple[dict[str, Any], type[Exception], str], ...] = (
 def test_bad_input_is_refused(given: dict[str, Any], error: type[Exception], message: str) -> None:
     arguments: dict[str, Any] = {"pose3d": poses(), "skeleton": H36M_16} | given
     with pytest.raises(error, match=message):
-        lifted(**arguments)
+        checked(**arguments)
 
 
 @pytest.mark.parametrize("write", WRITERS)

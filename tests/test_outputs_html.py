@@ -22,7 +22,7 @@ from poseda.data.synthetic import forward_kinematics, perform, sample_body
 from poseda.data.synthetic.rigs import human36m_rig
 from poseda.figures import LEFT, RIGHT
 from poseda.outputs import write_html
-from poseda.outputs.lifted import Known
+from poseda.outputs.poses import Known
 from poseda_ext.skeleton import H36M_16, H36M_17
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed")

@@ -30,8 +30,9 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from poseda.data.poseset import MIN_CONFIDENCE
 from poseda.files import atomic_write
-from poseda.outputs.lifted import ASSUMED_FPS, Array, Known, Lifted, lifted
+from poseda.outputs.poses import ASSUMED_FPS, Array, Known, Poses, checked
 from poseda_ext.skeleton import Skeleton
 
 _HERE = Path(__file__).parent
@@ -64,16 +65,16 @@ def write_html(
         skeleton: J joints.
         title: of the page; the file's name if empty. Any text is harmless here and in names.
         known: `person`, `frame`, `fps`, `root`, `pose2d`, `confidence`, as in
-            `poseda.outputs.lifted.Known`.
+            `poseda.outputs.poses.Known`.
 
     Raises:
-        TypeError, ValueError: as `poseda.outputs.lifted.lifted`, or if the path does not end in
+        TypeError, ValueError: as `poseda.outputs.poses.checked`, or if the path does not end in
             ``.html``.
         OSError: if the file cannot be written.
     """
     if Path(path).suffix not in (".html", ".htm"):
         raise ValueError(f"path: got {os.fspath(path)!r}, expected a name that ends in .html")
-    poses = lifted(pose3d, skeleton, **known)
+    poses = checked(pose3d, skeleton, **known)
     page = _page(title or Path(path).stem, _content(poses))
     with atomic_write(path) as temporary:
         temporary.write_bytes(page)
@@ -105,7 +106,7 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _content(poses: Lifted) -> dict[str, Any]:
+def _content(poses: Poses) -> dict[str, Any]:
     """What the script draws; see ``viewer.js``."""
     frames = np.unique(poses.frame)
     skeleton, box = poses.skeleton, _input_box(poses)
@@ -119,7 +120,7 @@ def _content(poses: Lifted) -> dict[str, Any]:
             "points": _packed(np.round(1000 * mine.points)),
         }
         if mine.confidence is not None:
-            person["confidence"] = _packed(np.round(100 * mine.confidence.clip(0, 1)))
+            person["seen"] = _packed(mine.confidence >= MIN_CONFIDENCE)
         if mine.pose2d is not None and box is not None:
             person["pose2d"] = _packed(np.round(mine.pose2d / box["unit"]))
         people.append(person)
@@ -139,7 +140,7 @@ def _content(poses: Lifted) -> dict[str, Any]:
     }
 
 
-def _about(poses: Lifted, frames: int) -> str:
+def _about(poses: Poses, frames: int) -> str:
     people = len(poses.people)
     parts = [
         f"{people} people" if people > 1 else "",
@@ -162,7 +163,7 @@ def _packed(values: Array) -> dict[str, Any]:
     return {"shape": table.shape, "data": data.decode()}
 
 
-def _offsets(poses: Lifted) -> dict[str, Array]:
+def _offsets(poses: Poses) -> dict[str, Array]:
     """(3,) metres that each person is moved by so that they do not stand in each other.
 
     Whose place is known stays there. The others get places side by side; who has gone leaves
@@ -193,7 +194,7 @@ def _sample(array: Array) -> Array:
     return array[np.random.default_rng(0).choice(len(array), _SAMPLED, replace=False)]
 
 
-def _view(poses: Lifted, offsets: dict[str, Array]) -> dict[str, Any]:
+def _view(poses: Poses, offsets: dict[str, Array]) -> dict[str, Any]:
     """What the first view holds, and the floor: metres, camera frame."""
     moved = np.stack([offsets[name] for name in poses.people])
     numbers = {name: number for number, name in enumerate(poses.people)}
@@ -221,7 +222,7 @@ def _view(poses: Lifted, offsets: dict[str, Array]) -> dict[str, Any]:
     }
 
 
-def _input_box(poses: Lifted) -> dict[str, Any] | None:
+def _input_box(poses: Poses) -> dict[str, Any] | None:
     """The square that holds the 2D poses: centre and half its side; `unit` is a step's pixels."""
     if poses.pose2d is None:
         return None

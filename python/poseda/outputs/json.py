@@ -39,7 +39,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from poseda.files import atomic_write
-from poseda.outputs.lifted import ABOUT, Array, Known, Lifted, lifted
+from poseda.outputs.poses import ABOUT, Array, Known, Poses, checked
 from poseda_ext.skeleton import Skeleton
 
 _CHUNK = 1024  # poses turned into lists at a time
@@ -59,13 +59,13 @@ def write_json(
         pose3d: (N, J, 3) metres in the camera frame, relative to joint 0.
         skeleton: J joints.
         known: `person`, `frame`, `fps`, `root`, `pose2d`, `confidence`, as in
-            `poseda.outputs.lifted.Known`.
+            `poseda.outputs.poses.Known`.
 
     Raises:
-        TypeError, ValueError: as `poseda.outputs.lifted.lifted`.
+        TypeError, ValueError: as `poseda.outputs.poses.checked`.
         OSError: if the file cannot be written.
     """
-    poses = lifted(pose3d, skeleton, **known)
+    poses = checked(pose3d, skeleton, **known)
     with atomic_write(path) as temporary, temporary.open("w", encoding="ascii") as file:
         head = json.dumps(_head(poses), allow_nan=False, indent=1)
         file.write(head.removesuffix("\n}") + ',\n "poses": [')
@@ -75,7 +75,7 @@ def write_json(
         file.write("\n]}\n")
 
 
-def _head(poses: Lifted) -> dict[str, Any]:
+def _head(poses: Poses) -> dict[str, Any]:
     skeleton = poses.skeleton
     return {
         **ABOUT,
@@ -88,7 +88,7 @@ def _head(poses: Lifted) -> dict[str, Any]:
     }
 
 
-def _records(poses: Lifted) -> Iterator[dict[str, Any]]:
+def _records(poses: Poses) -> Iterator[dict[str, Any]]:
     arrays = {name: getattr(poses, name) for name in _DIGITS}
     for first in range(0, len(poses), _CHUNK):
         rows = slice(first, first + _CHUNK)

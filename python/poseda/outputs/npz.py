@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from poseda.files import atomic_write
-from poseda.outputs.lifted import ABOUT, Array, Known, lifted
+from poseda.outputs.poses import ABOUT, Array, Known, checked
 from poseda_ext.skeleton import Skeleton
 
 
@@ -49,16 +49,16 @@ def write_npz(
         pose3d: (N, J, 3) metres in the camera frame, relative to joint 0.
         skeleton: J joints.
         known: `person`, `frame`, `fps`, `root`, `pose2d`, `confidence`, as in
-            `poseda.outputs.lifted.Known`.
+            `poseda.outputs.poses.Known`.
 
     Raises:
-        TypeError, ValueError: as `poseda.outputs.lifted.lifted`, or if the path does not end in
+        TypeError, ValueError: as `poseda.outputs.poses.checked`, or if the path does not end in
             ``.npz``.
         OSError: if the file cannot be written.
     """
     if Path(path).suffix != ".npz":
         raise ValueError(f"path: got {os.fspath(path)!r}, expected a name that ends in .npz")
-    poses = lifted(pose3d, skeleton, **known)
+    poses = checked(pose3d, skeleton, **known)
     arrays: dict[str, Array] = {
         "pose3d": poses.pose3d,
         "person": poses.person,

@@ -10,7 +10,6 @@
   const FIELD = Math.tan(0.5 * 0.55); // half the angle of view
   const NEAR = 0.05; // metres before the eye
   const BONE = 0.032; // metres wide
-  const UNSURE = 30; // per cent of confidence, below which a joint counts as not seen
   const PATH = 1000; // points of a way on the floor
   const TRAIL = 3; // seconds
   const PAUSE = 1; // seconds, the longest that playing waits in a gap between frames
@@ -24,7 +23,7 @@
     data.left.includes(joint) ? COLOURS.left
       : data.right.includes(joint) ? COLOURS.right : COLOURS.centre);
 
-  let people = []; // {name, colour, offset, at, points, confidence, pose2d, path}
+  let people = []; // {name, colour, offset, at, points, seen, pose2d, path}
   let frames = null; // frame numbers, ascending
   let times = null; // seconds of each on the player's clock
   let now = 0; // place in frames
@@ -65,7 +64,7 @@
         offset: person.offset,
         at: await unpack(person.at),
         points: await unpack(person.points),
-        confidence: person.confidence ? await unpack(person.confidence) : null,
+        seen: person.seen ? await unpack(person.seen) : null,
         pose2d: person.pose2d ? await unpack(person.pose2d) : null,
       };
       loaded.path = data.absolute ? pathOf(loaded) : [];
@@ -124,7 +123,7 @@
   const moved = (points, by) => points.map((point) => point.map((value, axis) => value + by[axis]));
 
   function unsure(person, row, joint) {
-    return person.confidence !== null && person.confidence[row * joints + joint] < UNSURE;
+    return person.seen !== null && person.seen[row * joints + joint] === 0;
   }
 
   // The view: an eye that looks at `aim` from `distance`
@@ -503,7 +502,7 @@
   function describe() {
     element("about").textContent = data.about;
     element("legend").hidden = data.left.length === 0;
-    element("legend").querySelector(".unsure").hidden = !people.some((each) => each.confidence);
+    element("legend").querySelector(".unsure").hidden = !people.some((each) => each.seen?.includes(0));
     element("input").hidden = !data.input;
     element("message").hidden = true;
   }

@@ -50,8 +50,8 @@ class Known(TypedDict, total=False):
 
 
 @dataclass(frozen=True, eq=False)
-class Lifted:
-    """N poses, made by `lifted`, in the order in which they were given.
+class Poses:
+    """N poses, made by `checked`, in the order in which they were given.
 
     Attributes:
         skeleton: J joints.
@@ -88,13 +88,13 @@ class Lifted:
         points: Array = self.pose3d.astype(np.float64)
         return points if self.root is None else points + self.root[:, None]
 
-    def by_person(self) -> Iterator[tuple[str, Lifted]]:
+    def by_person(self) -> Iterator[tuple[str, Poses]]:
         """Each person with their poses in order of frames."""
         order = np.argsort(self.frame, kind="stable")
         for name in self.people:
             yield name, self._rows(order[self.person[order] == name])
 
-    def _rows(self, rows: Array) -> Lifted:
+    def _rows(self, rows: Array) -> Poses:
         picked: dict[str, Any] = {
             field.name: value[rows]
             for field in dataclasses.fields(self)
@@ -103,7 +103,7 @@ class Lifted:
         return dataclasses.replace(self, **picked)
 
 
-def lifted(
+def checked(
     pose3d: ArrayLike,
     skeleton: Skeleton,
     *,
@@ -113,7 +113,7 @@ def lifted(
     root: ArrayLike | None = None,
     pose2d: ArrayLike | None = None,
     confidence: ArrayLike | None = None,
-) -> Lifted:
+) -> Poses:
     """Check lifted poses and bring them into one form.
 
     Args:
@@ -148,9 +148,7 @@ def lifted(
         raise TypeError(f"fps: got {type(fps).__name__}, expected a number") from None
     if not (math.isfinite(rate) and rate >= 0):
         raise ValueError(f"fps: got {rate}, expected a positive number, or 0 if unknown")
-    return Lifted(
-        skeleton, (poses - poses[:, :1]).astype(np.float32), names, frames, rate, **others
-    )
+    return Poses(skeleton, (poses - poses[:, :1]).astype(np.float32), names, frames, rate, **others)
 
 
 def _numbers(label: str, value: ArrayLike, shape: tuple[int | None, ...]) -> Array:
