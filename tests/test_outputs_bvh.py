@@ -14,6 +14,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from poseda.data.mocap.bvh import read_bvh
+from poseda.data.mocap.skeletons import find_table, map_joints
 from poseda.data.synthetic import ACTIONS, forward_kinematics, perform, sample_body
 from poseda.data.synthetic.rigs import human36m_rig
 from poseda.outputs import write_bvh
@@ -122,6 +124,17 @@ def test_sixteen_joints_without_root(tmp_path: Path) -> None:
     expected = in_bvh(pose - pose[:, :1])
     np.testing.assert_allclose(content.of(*H36M_16.names), expected, rtol=0, atol=1e-2)
     assert content.frame_time == 0.04
+
+
+def test_the_reader_of_motion_capture_reads_it(tmp_path: Path) -> None:
+    pose = motion("walk")
+    write_bvh(tmp_path / "out.bvh", pose - pose[:, :1], H36M_17, root=pose[:, 0], fps=50)
+    clip = read_bvh(tmp_path / "out.bvh")
+    table = find_table(clip.joints, "out.bvh")
+    assert table.name == "human36m"
+    mapped = map_joints(table, clip.joints, clip.positions)
+    np.testing.assert_allclose(mapped, in_bvh(pose), rtol=0, atol=1e-2)
+    assert clip.fps == pytest.approx(50)
 
 
 @pytest.mark.parametrize(
