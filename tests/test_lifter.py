@@ -20,7 +20,7 @@ from poseda.cameras import distort_points, parse_camera
 from poseda.data import PoseSet, load_pose_set, pose_set_from_arrays, save_pose_set
 from poseda.data.synthetic import make_target, sample_body
 from poseda.data.target import Target
-from poseda.lifter import Lifted, Lifter
+from poseda.lifter import ENDINGS, Lifted, Lifter
 from poseda.networks.lifters import lift, make_lifter
 from poseda.networks.weights import NamedLifter, save_lifter
 from poseda.placement import place, scaled_to, stature, with_own_bones
@@ -326,7 +326,7 @@ def test_hidden_joints_cost_little(arrays: dict[str, np.ndarray]) -> None:
 # --- ways out
 
 
-@pytest.mark.parametrize("ending", [".npz", ".json", ".png"])
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_save_by_ending(
     lifter: Lifter, arrays: dict[str, np.ndarray], tmp_path: Path, ending: str
 ) -> None:

@@ -182,8 +182,8 @@ def lift_keypoints(
         weights: a lifter.safetensors.
         keypoints: a canonical .npz, or a file or folder of keypoints as your detector writes them
             (MMPose, OpenPose, COCO results, AlphaPose, MediaPipe, CSV, npz).
-        out: files to write, by their endings: .npz and .json hold everything, .png shows some
-            frames.
+        out: files to write, by their endings: .npz and .json hold everything, .html is a page to
+            look at it in a browser, .png shows some frames.
         settings: what is known of keypoints that are not canonical.
         split: the part of a canonical file to lift.
         global_position: also find each person's place before the camera. Each then has the same

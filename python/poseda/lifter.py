@@ -31,15 +31,16 @@ from poseda.keypoints import Keypoints
 from poseda.keypoints.files import Source
 from poseda.networks.lifters import lift
 from poseda.networks.weights import NamedLifter, load_lifter
-from poseda.outputs import write_json, write_npz
+from poseda.outputs import write_html, write_json, write_npz
 from poseda.placement import place, scaled_to, with_own_bones
 from poseda_ext import Skeleton, denormalize_intrinsics, denormalize_points
 
 Array = NDArray[Any]
 KeypointsLike = Source | Sequence[Source] | Keypoints | PoseSet | Array | Tensor
 
+WRITERS = {".npz": write_npz, ".json": write_json, ".html": write_html}
 #: endings of the files that `Lifted.save` writes
-ENDINGS = (".npz", ".json", ".png")
+ENDINGS = (*WRITERS, ".png")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +97,8 @@ class Lifted:
         """Writes one file, as a whole or not at all.
 
         Args:
-            path: its ending decides: .npz and .json hold everything (`poseda.outputs`), .png shows
-                some frames.
+            path: its ending decides: .npz and .json hold everything, .html is a page to look at
+                it in a browser (`poseda.outputs`), .png shows some frames.
 
         Raises:
             ValueError: if the ending is another.
@@ -110,8 +111,7 @@ class Lifted:
             poses = torch.from_numpy(self.pose2d), torch.from_numpy(self.pose3d)
             save_figure(draw(*poses, self.skeleton), path)
             return
-        write = {".npz": write_npz, ".json": write_json}[path.suffix]
-        write(
+        WRITERS[path.suffix](
             path,
             self.pose3d,
             self.skeleton,
