@@ -7,7 +7,7 @@ load.
 ============ ==================================================================================
 ``format``   1
 ``version``  of this program
-``commit``   of this program, where it ran from its repository; otherwise null
+``commit``   of this program, where it ran from its repository (``-dirty`` with changes); or null
 ``method``   ``source-only`` (pre-training), ``control``, ``gpa``, ``lpa``, ``poseda``, ``oracle``
 ``seed``     of initial weights, sampling and noise
 ``source``   the labelled data: ``name``, ``frames`` (of its train part) and ``about``, which is
@@ -99,7 +99,9 @@ def version_and_commit() -> tuple[str, str | None]:
     # an installed copy may lie within somebody else's repository, which does not track it
     tracked = _git(here.parent, "ls-files", "--error-unmatch", here.name) is not None
     commit = os.environ.get("POSEDA_COMMIT") or (
-        _git(here.parent, "rev-parse", "HEAD") if tracked else None
+        _git(here.parent, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+        if tracked
+        else None
     )
     return version, commit
 
@@ -154,7 +156,8 @@ def markdown(card: ModelCard, lifter: str, width: int, joints: int) -> str:
 
 
 def _data(title: str, data: DataCard) -> list[str]:
-    rows = {**data.about, "name": data.name, "train frames": f"{data.frames:,}"}
+    rows = {"name": data.name, "train frames": f"{data.frames:,}"}
+    rows |= {key: value for key, value in data.about.items() if key not in rows}
     return [f"**{title}**", "", *_table(rows), ""]
 
 

@@ -24,9 +24,6 @@ from poseda.config import KeypointSettings, given
 from poseda.data.poseset import MIN_CONFIDENCE, PoseSet
 from poseda.data.target import CameraLike, Target, keypoints_of, load_target, with_camera
 from poseda.device import pick_device
-from poseda.export import export_lifter
-from poseda.figures import lifted as draw
-from poseda.figures import save_figure
 from poseda.keypoints import Keypoints
 from poseda.keypoints.files import Source
 from poseda.networks.lifters import lift
@@ -108,8 +105,10 @@ class Lifted:
         check_ending(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".png":
+            from poseda.figures import lifted, save_figure  # matplotlib loads slowly
+
             poses = torch.from_numpy(self.pose2d), torch.from_numpy(self.pose3d)
-            save_figure(draw(*poses, self.skeleton), path)
+            save_figure(lifted(*poses, self.skeleton), path)
             return
         WRITERS[path.suffix](
             path,
@@ -172,6 +171,8 @@ class Lifter:
 
     def export(self, path: str | os.PathLike[str]) -> None:
         """Writes ``.onnx`` or ``.pt2``; see `poseda.export.export_lifter`."""
+        from poseda.export import export_lifter
+
         export_lifter(self.named, Path(path))
 
     def __call__(

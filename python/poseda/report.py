@@ -43,7 +43,7 @@ TOLD = {
     "dataset": "",
     "labels": "labels: ",
     "pose2d": "2D: ",
-    "camera": "",
+    "camera": "camera: ",
     "protocol": "protocol: ",
 }
 SAMPLES = 4

@@ -120,7 +120,7 @@ def with_camera(
         keypoints,
         points=points,
         confidence=np.where(seen, keypoints.confidence, 0.0),
-        about={**keypoints.about, "camera": " | ".join(each.lines()[0] for each in cameras)},
+        about={**keypoints.about, "camera": " | ".join(map(_said, cameras))},
     )
     poses = pose_set_from_arrays(
         shown.arrays(intrinsics, sizes),
@@ -184,6 +184,10 @@ def keypoints_of(
         about={"dataset": "keypoints of the user", "labels": "none", "pose2d": "as given"},
         lines=(f"{len(points):,} poses of {points.shape[1]} joints",),
     )
+
+
+def _said(camera: Camera) -> str:
+    return camera.lines()[0].removeprefix("camera: ")
 
 
 def _is_canonical(path: Path, camera: CameraLike) -> bool:
