@@ -82,7 +82,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_lift_keypoints_of_a_detector(
     coco: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = [tmp_path / "new" / f"lifted{ending}" for ending in (".npz", ".json", ".png")]
+    out = [tmp_path / "new" / f"lifted{ending}" for ending in (".npz", ".json", ".bvh")]
     known = ("--camera", CAMERA, "--image-size", "2048x2048", "--fps", 10)
     run("lift", "--weights", weights, "--keypoints", coco, *known, "--out", *out, "--global")
     said = capsys.readouterr().out
@@ -102,6 +102,9 @@ def test_lift_keypoints_of_a_detector(
             thigh = np.linalg.norm(pose[:, 2] - pose[:, 1], axis=-1)
             np.testing.assert_allclose(thigh, thigh[0], rtol=1e-4)
     assert len(json.loads(out[1].read_text())["poses"]) == 90
+    for person in (1, 2, 3):
+        bvh = out[2].with_name(f"lifted.clip_{person}.bvh")
+        assert bvh.is_file() and str(bvh) in said
 
 
 def test_an_unknown_camera_is_assumed_and_said(

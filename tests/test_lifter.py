@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -332,12 +331,12 @@ def test_save_by_ending(
 ) -> None:
     lifted = lifter(arrays["pose2d"], INTRINSICS, image_size=SIZE, global_position=True, fps=10)
     path = tmp_path / f"out{ending}"
-    lifted.save(path)
+    assert lifted.save(path) == [path]
     assert path.stat().st_size > 2000 and len(list(tmp_path.iterdir())) == 1
 
 
 def test_other_endings_are_refused(lifter: Lifter, arrays: dict[str, np.ndarray]) -> None:
     lifted = lifter(arrays["pose2d"], INTRINSICS, image_size=SIZE)
-    save: Callable[[str], None] = lifted.save
+    save = lifted.save
     with pytest.raises(ValueError, match=r"out: got out\.mp4, expected a name that ends in \.npz"):
         save("out.mp4")

@@ -182,8 +182,9 @@ def lift_keypoints(
         weights: a lifter.safetensors.
         keypoints: a canonical .npz, or a file or folder of keypoints as your detector writes them
             (MMPose, OpenPose, COCO results, AlphaPose, MediaPipe, CSV, npz).
-        out: files to write, by their endings: .npz and .json hold everything, .html is a page to
-            look at it in a browser, .png shows some frames.
+        out: files to write, by their endings: .npz and .json hold everything, .bvh is for animation
+            programs (a file for each person), .html is a page to look at it in a browser, .png
+            shows some frames.
         settings: what is known of keypoints that are not canonical.
         split: the part of a canonical file to lift.
         global_position: also find each person's place before the camera. Each then has the same
@@ -203,11 +204,10 @@ def lift_keypoints(
     target = load_target(keypoints, settings, ready.skeleton)
     target = Target(_part(target.poses, split), target.lines)
     lifted = ready.lift(target, global_position=global_position, height=height)
-    for path in out:
-        lifted.save(path)
     for line in (*lifted.lines, *lifted.summary()):
         print(line)
-    print(f"{len(lifted):,} poses: {', '.join(map(str, out))}")
+    written = [file for path in out for file in lifted.save(path)]
+    print(f"{len(lifted):,} poses: {', '.join(map(str, written))}")
 
 
 def card(weights: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,19 @@ from poseda.keypoints import Keypoints
 from poseda.keypoints.files import Source
 from poseda.networks.lifters import lift
 from poseda.networks.weights import NamedLifter, load_lifter
-from poseda.outputs import write_html, write_json, write_npz
+from poseda.outputs import write_bvh, write_html, write_json, write_npz
 from poseda.placement import place, scaled_to, with_own_bones
 from poseda_ext import Skeleton, denormalize_intrinsics, denormalize_points
 
 Array = NDArray[Any]
 KeypointsLike = Source | Sequence[Source] | Keypoints | PoseSet | Array | Tensor
 
-WRITERS = {".npz": write_npz, ".json": write_json, ".html": write_html}
+WRITERS: dict[str, Callable[..., list[Path] | None]] = {
+    ".npz": write_npz,
+    ".json": write_json,
+    ".bvh": write_bvh,
+    ".html": write_html,
+}
 #: endings of the files that `Lifted.save` writes
 ENDINGS = (*WRITERS, ".png")
 
@@ -90,15 +95,19 @@ class Lifted:
             )
         return lines
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes one file, as a whole or not at all.
+    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Writes one file, or one for each person, as a whole or not at all.
 
         Args:
-            path: its ending decides: .npz and .json hold everything, .html is a page to look at
-                it in a browser (`poseda.outputs`), .png shows some frames.
+            path: its ending decides: .npz and .json hold everything, .bvh is for animation
+                programs, a file for each person, .html is a page to look at it in a browser
+                (`poseda.outputs`), .png shows some frames.
+
+        Returns:
+            The files.
 
         Raises:
-            ValueError: if the ending is another.
+            ValueError: if the ending is another, or the format has no way to say it.
             OSError: if the file cannot be written.
         """
         path = Path(path)
@@ -109,8 +118,8 @@ class Lifted:
 
             poses = torch.from_numpy(self.pose2d), torch.from_numpy(self.pose3d)
             save_figure(lifted(*poses, self.skeleton), path)
-            return
-        WRITERS[path.suffix](
+            return [path]
+        written = WRITERS[path.suffix](
             path,
             self.pose3d,
             self.skeleton,
@@ -121,6 +130,7 @@ class Lifted:
             pose2d=self.pose2d,
             confidence=self.seen.astype(np.float32),
         )
+        return written or [path]
 
 
 def check_ending(path: Path) -> None:
