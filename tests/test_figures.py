@@ -186,6 +186,23 @@ def test_lifted(frames: int) -> None:
         assert used[-3].get_ylabel() == f"frame {frames - 1}"
 
 
+def test_lifted_of_several_people_with_hidden_joints() -> None:
+    seen = torch.ones(20, 16, dtype=torch.bool)
+    seen[0, [2, 5]] = False
+    labels = [f"$anna_{row}$, frame {row}" for row in range(20)]
+    figure = lifted(poses2d(20), poses3d(20), H36M_16, labels=labels, seen=seen)
+    used = [axis for axis in rendered(figure) if axis.axison]
+    assert used[0].get_ylabel() == "$anna_0$, frame 0"
+    assert used[-3].get_ylabel() == "$anna_19$, frame 19"
+    rings = [len(np.asarray(axis.collections[-1].get_offsets())) for axis in used]
+    assert rings[:4] == [2, 2, 2, 0]
+    assert "not seen in the image" in [text.get_text() for text in figure.legends[0].texts]
+    with pytest.raises(ValueError, match=r"labels: got 1, expected one per frame \(20\)"):
+        lifted(poses2d(20), poses3d(20), H36M_16, labels=["a"])
+    with pytest.raises(ValueError, match=r"seen: got shape \(20,\), expected \(20, 16\)"):
+        lifted(poses2d(20), poses3d(20), H36M_16, seen=seen[:, 0])
+
+
 def test_other_skeletons() -> None:
     rendered(lifted(poses2d(2, 17), poses3d(2, 17), H36M_17))
     chain = Skeleton(names=("a", "b", "c"), parents=(-1, 0, 1))

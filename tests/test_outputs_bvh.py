@@ -218,6 +218,21 @@ def test_each_person_has_a_file(tmp_path: Path) -> None:
     np.testing.assert_allclose(read(paths[2]).of("Head")[:, 0], expected[3:4, 10], atol=1e-2)
 
 
+def test_each_clip_has_a_file(tmp_path: Path) -> None:
+    pose = motion("walk", 6)
+    paths = write_bvh(
+        tmp_path / "out.bvh",
+        pose - pose[:, :1],
+        H36M_17,
+        person=["a", "a", "a", "b", "a", "a"],
+        clip=[5, 5, 3, 3, 3, 5],
+    )
+    assert [path.name for path in paths] == ["out.a.3.bvh", "out.b.bvh", "out.a.5.bvh"]
+    expected = in_bvh(pose - pose[:, :1])
+    got = read(paths[2]).of(*H36M_17.names)
+    np.testing.assert_allclose(got, expected[[0, 1, 5]], atol=1e-2)
+
+
 def test_missing_frames_are_filled(tmp_path: Path) -> None:
     pose = motion("walk", 9)
     frame = [10, 14, 16, 20, 22, 24, 30, 32, 40]

@@ -35,6 +35,7 @@ def everything(count: int = 6, joints: int = 16) -> Known:
     rng = np.random.default_rng(1)
     return {
         "person": ["anna", "ben"] * (count // 2),
+        "clip": [3] * count,
         "frame": np.repeat(np.arange(7, 7 + count // 2), 2),
         "fps": 50.0,
         "root": rng.normal((0, 0, 5), 1, (count, 3)),
@@ -71,6 +72,7 @@ def test_json_holds_all_that_is_known(tmp_path: Path) -> None:
     assert content["people"] == ["anna", "ben"]
     records = content["poses"]
     assert [record["person"] for record in records] == known["person"]
+    assert [record["clip"] for record in records] == [3] * 6
     assert [record["frame"] for record in records] == [7, 7, 8, 8, 9, 9]
     for name, expected, tolerance in (
         ("pose3d", pose3d, 5.1e-6),
@@ -87,7 +89,7 @@ def test_json_leaves_out_what_is_not_known(tmp_path: Path) -> None:
     content = read(tmp_path / "out.json")
     assert content["fps"] is None
     assert content["people"] == [""]
-    assert {tuple(record) for record in content["poses"]} == {("person", "frame", "pose3d")}
+    assert {tuple(record) for record in content["poses"]} == {("person", "clip", "frame", "pose3d")}
     assert [record["frame"] for record in content["poses"]] == list(range(2000))
 
 
@@ -114,6 +116,7 @@ def test_npz_round_trip(tmp_path: Path) -> None:
     np.testing.assert_array_equal(arrays["pose3d"], pose3d)
     assert arrays["pose3d"].dtype == np.float32
     assert arrays["person"].tolist() == known["person"]
+    assert arrays["clip"].tolist() == [3] * 4
     assert arrays["frame"].tolist() == [7, 7, 8, 8]
     assert float(arrays["fps"]) == 50
     assert tuple(arrays["joint_names"]) == H36M_17.names
@@ -151,10 +154,16 @@ def test_poses_are_taken_relative_to_the_root() -> None:
     assert not moved.pose3d[:, 0].any()
 
 
-def test_frames_are_counted_for_each_person() -> None:
-    assert checked(poses(5), H36M_16, person=["b", "a", "b", "a", "b"]).frame.tolist() == [
-        0, 0, 1, 1, 2,
-    ]  # fmt: skip
+def test_frames_are_counted_for_each_person_and_clip() -> None:
+    made = checked(poses(5), H36M_16, person=["b", "a", "b", "a", "b"], clip=[0, 0, 0, 1, 0])
+    assert made.frame.tolist() == [0, 0, 1, 0, 2]
+
+
+def test_a_person_may_be_in_the_same_frame_of_two_clips() -> None:
+    made = checked(poses(4), H36M_16, clip=[7, 7, 2, 2], frame=[0, 1, 1, 0])
+    clips = dict(made.by_clip())
+    assert list(clips) == [2, 7]
+    np.testing.assert_array_equal(clips[2].pose3d, made.pose3d[2:])
 
 
 def test_people_come_in_order_of_frames() -> None:
@@ -180,9 +189,11 @@ BAD: tuple[tuple[dict[str, Any], type[Exception], str], ...] = (
     ({"person": "abcdef"}, TypeError, "person: got str"),
     ({"person": [1] * 6}, TypeError, "person: got int"),
     ({"frame": np.zeros(6)}, TypeError, "frame: got float64, expected integers"),
-    ({"frame": [0, 1, 2, 3, 4, 4]}, ValueError, "frame: got frame 4 twice for person ''"),
+    ({"frame": [0, 1, 2, 3, 4, 4]}, ValueError, "frame: got frame 4 of clip 0 twice for person ''"),
     ({"frame": [-1, 1, 2, 3, 4, 5]}, ValueError, "frame: got -1"),
     ({"frame": [0, 1]}, ValueError, r"frame: got shape \(2,\)"),
+    ({"clip": [0, 1]}, ValueError, r"clip: got shape \(2,\)"),
+    ({"clip": ["a"] * 6}, TypeError, "clip: got <U1, expected integers"),
     ({"fps": -1.0}, ValueError, "fps: got -1"),
     ({"fps": math.nan}, ValueError, "fps: got nan"),
     ({"fps": "fast"}, TypeError, "fps: got str"),

@@ -57,12 +57,12 @@ def write_walk(path: Path, **known: Any) -> Array:
     return pose
 
 
-def content(path: Path) -> dict[str, Any]:
-    """The data in a page."""
+def clips(path: Path) -> list[dict[str, Any]]:
+    """The clips in the data of a page."""
     text = path.read_text("ascii")
     found = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
     assert len(found) == 1
-    data: dict[str, Any] = json.loads(found[0])
+    data: list[dict[str, Any]] = json.loads(found[0])["clips"]
     return data
 
 
@@ -81,7 +81,7 @@ def unpacked(packed: dict[str, Any]) -> Array:
 
 def test_positions_are_kept_to_half_a_millimetre(tmp_path: Path) -> None:
     pose = write_walk(tmp_path / "out.html")
-    (person,) = content(tmp_path / "out.html")["people"]
+    (person,) = clips(tmp_path / "out.html")[0]["people"]
     stored = unpacked(person["points"]).reshape(pose.shape) / 1000
     np.testing.assert_allclose(stored, pose, rtol=0, atol=0.501e-3)
     assert unpacked(person["at"]).ravel().tolist() == list(range(FRAMES))
@@ -90,7 +90,7 @@ def test_positions_are_kept_to_half_a_millimetre(tmp_path: Path) -> None:
 def test_large_numbers_survive_the_packing(tmp_path: Path) -> None:
     root = np.array([[9e4, -9e4, 9e4], [-9e4, 9e4, 9e4], [0.0, 0.0, 0.0]])
     write_html(tmp_path / "out.html", np.zeros((3, 16, 3)), H36M_16, root=root)
-    (person,) = content(tmp_path / "out.html")["people"]
+    (person,) = clips(tmp_path / "out.html")[0]["people"]
     np.testing.assert_allclose(unpacked(person["points"])[:, :3] / 1000, root, atol=0.01)
 
 
@@ -120,7 +120,7 @@ def test_the_page_asks_for_nothing_and_runs_nothing_else(tmp_path: Path) -> None
         digest = base64.b64encode(hashlib.sha256(inner.encode()).digest()).decode()
         assert f"{kind}-src 'sha256-{digest}'" in policy
     assert unescape(re.findall("<title>(.*?)</title>", text, re.DOTALL)[0]) == HOSTILE
-    assert content(tmp_path / "out.html")["people"][0]["name"] == HOSTILE
+    assert clips(tmp_path / "out.html")[0]["people"][0]["name"] == HOSTILE
 
 
 def test_colours_are_those_of_the_figures(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_people_without_a_place_stand_apart(tmp_path: Path) -> None:
     names = ["a"] * 10 + ["b"] * 10 + ["c"] * 10
     frame = [*range(10), *range(5, 15), *range(10, 20)]
     write_html(tmp_path / "out.html", pose - pose[:, :1], H36M_17, person=names, frame=frame)
-    places = {each["name"]: each["offset"] for each in content(tmp_path / "out.html")["people"]}
+    places = {each["name"]: each["offset"] for each in clips(tmp_path / "out.html")[0]["people"]}
     assert places["b"][0] - places["a"][0] > 0.5
     assert places["c"] == places["a"]  # a had gone
 
@@ -160,7 +160,7 @@ def test_the_view_holds_everybody(tmp_path: Path) -> None:
         root=np.tile(where, (count, 1)),
         pose2d=100 * (pose3d + np.tile(where, (count, 1))[:, None])[..., :2],
     )
-    data = content(tmp_path / "out.html")
+    (data,) = clips(tmp_path / "out.html")
     assert data["view"]["low"][0] < -4 < 4 < data["view"]["high"][0]
     assert data["view"]["radius"] > 4
     assert data["input"]["half"] > 400
@@ -319,7 +319,7 @@ def test_bones_are_drawn_where_they_are(tmp_path: Path, opened: Opener) -> None:
         forward = np.cos(elevation) * away + np.sin(elevation) * np.array([0, 1, 0])
         right = np.array([np.cos(azimuth), 0, np.sin(azimuth)])
         frame = np.stack((right, np.cross(forward, right), forward))
-        aim = np.asarray(content(tmp_path / "out.html")["view"]["centre"])
+        aim = np.asarray(clips(tmp_path / "out.html")[0]["view"]["centre"])
         points = (pose[0] - aim) @ frame.T + np.array([0, 0, page.view()["distance"]])
         height, width = pixels.shape[:2]
         scale = min(height, width) / 2 / np.tan(0.55 / 2)
@@ -419,6 +419,31 @@ def test_several_people_come_and_go(tmp_path: Path, opened: Opener) -> None:
     assert page.driver.find_element(By.CLASS_NAME, "unsure").is_displayed()
 
 
+def test_clips_are_shown_one_by_one(tmp_path: Path, opened: Opener) -> None:
+    pose, _ = walk()
+    clip = np.repeat([4, 9, 2], [40, 30, 50])
+    person = ["anna"] * 70 + [HOSTILE] * 50
+    write_html(tmp_path / "out.html", pose - pose[:, :1], H36M_17, clip=clip, person=person)
+    page = opened(tmp_path / "out.html")
+    assert set(page.positions()) == {HOSTILE}  # clip 2 comes first
+    page.find("frame").send_keys(Keys.END)
+    assert page.frame() == 49
+    first = page.pixels()
+    select = page.find("clip")
+    assert select.is_displayed()
+    names = page.run("return [...arguments[0].options].map((o) => o.text)", select)
+    assert names == [f"2: {HOSTILE}"[:60], "4: anna", "9: anna"]
+    select.send_keys(Keys.ARROW_DOWN)
+    WebDriverWait(page.driver, 10).until(lambda _: set(page.positions()) == {"anna"})
+    assert page.frame() == 0
+    assert (page.pixels() != first).any(-1).sum() > 100
+    page.find("frame").send_keys(Keys.END)
+    np.testing.assert_allclose(page.positions()["anna"], pose[39] - pose[39, 0], rtol=0, atol=1e-3)
+    page.call("poseda.open(2).then(arguments[0])")
+    page.find("frame").send_keys(Keys.END)
+    np.testing.assert_allclose(page.positions()["anna"], pose[69] - pose[69, 0], rtol=0, atol=1e-3)
+
+
 def test_following_a_person(tmp_path: Path, opened: Opener) -> None:
     pose = write_walk(tmp_path / "out.html")
     page = opened(tmp_path / "out.html")
@@ -453,6 +478,7 @@ def test_one_pose_of_one_person(tmp_path: Path, opened: Opener) -> None:
     assert not page.find("input").is_displayed()
     assert not page.find("follow-label").is_displayed()
     assert not page.find("path-label").is_displayed()
+    assert not page.find("clip-label").is_displayed()
 
 
 def test_an_old_browser_is_told_so(tmp_path: Path, driver: webdriver.Chrome) -> None:

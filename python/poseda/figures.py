@@ -23,11 +23,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -365,23 +367,40 @@ def training_curves(records: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def lifted(pose2d: Tensor, pose3d: Tensor, skeleton: Skeleton) -> Figure:
+def lifted(
+    pose2d: Tensor,
+    pose3d: Tensor,
+    skeleton: Skeleton,
+    *,
+    labels: Sequence[str] | None = None,
+    seen: Tensor | None = None,
+) -> Figure:
     """Lifted poses: the 2D input beside a front and a side view, for up to `MAX_FRAMES` frames.
 
     Args:
         pose2d: (T, J, 2) the input, y down, in any unit.
         pose3d: (T, J, 3) metres, camera frame.
         skeleton: J joints.
+        labels: T texts, one beside each frame; its number if None.
+        seen: (T, J) which joints were seen; the others are marked. All were if None.
 
     Returns:
         The figure: three axes a frame; of more frames, some at equal distances.
 
     Raises:
-        ValueError: if there are no frames, or a shape or coordinate is not valid.
+        ValueError: if there are no frames, or a shape, a coordinate or the number of labels is not
+            valid.
     """
     inputs, poses = _poses("pose2d", pose2d, skeleton, 2), _poses("pose3d", pose3d, skeleton, 3)
     if len(inputs) != len(poses):
         raise ValueError(f"pose3d: got {len(poses)} frames, expected as many as 2D, {len(inputs)}")
+    if labels is not None and len(labels) != len(poses):
+        raise ValueError(f"labels: got {len(labels)}, expected one per frame ({len(poses)})")
+    hidden = np.zeros(poses.shape[:2], dtype=bool)
+    if seen is not None:
+        if tuple(seen.shape) != hidden.shape:
+            raise ValueError(f"seen: got shape {tuple(seen.shape)}, expected {hidden.shape}")
+        hidden = ~seen.detach().cpu().bool().numpy()
     shown = np.unique(np.linspace(0, len(poses) - 1, min(len(poses), MAX_FRAMES)).round())
     frames = [int(frame) for frame in shown]
     poses = _rooted(poses)
@@ -400,8 +419,11 @@ def lifted(pose2d: Tensor, pose3d: Tensor, skeleton: Skeleton) -> Figure:
         row, first = divmod(place, wide)
         flat, front, side = axes[row, 3 * first : 3 * first + 3]
         _draw_cropped(flat, inputs[frame], skeleton)
-        if len(inputs) > 1:
-            flat.set_ylabel(f"frame {frame}", fontsize=_NOTE, color=FAINT_INK)
+        _mark(flat, inputs[frame], hidden[frame], skeleton)
+        if labels is not None or len(inputs) > 1:
+            label = f"frame {frame}" if labels is None else labels[frame]
+            label = textwrap.fill(label, _LABEL_WIDTH)
+            flat.set_ylabel(label, fontsize=_NOTE, color=FAINT_INK, parse_math=False)
         for axis, across in ((front, 0), (side, 2)):
             points = poses[frame][:, [across, 1]] * (1, -1)
             centre = middle[place, [across, 1]] * (1, -1)
@@ -409,6 +431,7 @@ def lifted(pose2d: Tensor, pose3d: Tensor, skeleton: Skeleton) -> Figure:
             depth = poses[frame][:, 2] if across == 0 else -poses[frame][:, 0]
             _metre_grid(axis, centre, half)
             _sticks(axis, points, depth, skeleton)
+            _mark(axis, points, hidden[frame], skeleton)
             _limits(
                 axis,
                 (centre[0] - half, centre[0] + half, centre[1] - half, centre[1] + half),
@@ -418,7 +441,7 @@ def lifted(pose2d: Tensor, pose3d: Tensor, skeleton: Skeleton) -> Figure:
             _title(flat, "2D input")
             _title(front, "front")
             _title(side, "side (camera at left)")
-    _side_legend(figure, skeleton)
+    _side_legend(figure, skeleton, marked=bool(hidden[frames].any()))
     return figure
 
 
@@ -607,6 +630,19 @@ def _sticks(
         )
 
 
+def _mark(axis: Axes, points: Array, hidden: NDArray[np.bool_], skeleton: Skeleton) -> None:
+    """Rings at the joints that were not seen."""
+    edges = [CENTRE, *_bone_colours(skeleton)]
+    axis.scatter(
+        points[hidden, 0],
+        points[hidden, 1],
+        s=16,
+        facecolors="white",
+        edgecolors=[edges[joint] for joint in np.flatnonzero(hidden)],
+        zorder=4,
+    )
+
+
 @dataclass(frozen=True)
 class _View:
     """Parallel projection of the camera frame onto the page, and what it is to show.
@@ -773,18 +809,21 @@ def _draw_curve(
     axis.plot(steps, smooth, color=colour, linewidth=1.5, label=label)
 
 
-def _side_legend(figure: Figure, skeleton: Skeleton) -> None:
-    """Which colour is which side of the body, below the figure."""
-    if not skeleton.left:
-        return
-    handles = [
-        LineCollection([], colors=colour, linewidths=2.2, label=label)
-        for colour, label in ((LEFT, "left"), (RIGHT, "right"))
+def _side_legend(figure: Figure, skeleton: Skeleton, *, marked: bool = False) -> None:
+    """Which colour is which side of the body, and what rings are, below the figure."""
+    sides = ((LEFT, "left"), (RIGHT, "right")) if skeleton.left else ()
+    handles: list[Artist] = [
+        LineCollection([], colors=colour, linewidths=2.2, label=label) for colour, label in sides
     ]
-    _legend(figure, handles)
+    if marked:
+        ring = Line2D([], [], linestyle="", marker="o", markersize=4, color=CENTRE)
+        ring.set(markerfacecolor="white", label="not seen in the image")
+        handles.append(ring)
+    if handles:
+        _legend(figure, handles)
 
 
-def _legend(figure: Figure, handles: Sequence[LineCollection]) -> None:
+def _legend(figure: Figure, handles: Sequence[Artist]) -> None:
     """One line of text below the axes."""
     figure.legend(
         handles=list(handles),

@@ -1,4 +1,4 @@
-"""Lifted poses as a Biovision BVH file, for animation programs; one person a file.
+"""Lifted poses as a Biovision BVH file, for animation programs; one person in one clip a file.
 
 - Lengths are centimetres, angles degrees. y is up, x to the right of the image and z towards the
   camera: the camera frame turned by half a turn about x. If the camera looks down, so does y lean.
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,18 +55,19 @@ def write_bvh(
     skeleton: Skeleton,
     **known: Unpack[Known],
 ) -> list[Path]:
-    """Write a file for each person, each as a whole or not at all.
+    """Write a file for each person in each clip, each as a whole or not at all.
 
     Args:
         path: ends in ``.bvh``; its folder must exist. Of several people each has a file of their
-            own, ``walk.anna.bvh`` for a path ``walk.bvh``.
+            own, ``walk.anna.bvh`` for a path ``walk.bvh``, and who is in several clips one for
+            each, ``walk.anna.3.bvh``.
         pose3d: (N, J, 3) metres in the camera frame, relative to joint 0.
         skeleton: J joints.
-        known: `person`, `frame`, `fps` (25 if unknown), `root`; and `pose2d` and `confidence`,
-            which BVH has no place for. See `poseda.outputs.poses.Known`.
+        known: `person`, `clip`, `frame`, `fps` (25 if unknown), `root`; and `pose2d` and
+            `confidence`, which BVH has no place for. See `poseda.outputs.poses.Known`.
 
     Returns:
-        The files, in order of the people's first rows.
+        The files, in order of the clips and of the people's first rows.
 
     Raises:
         TypeError, ValueError: as `poseda.outputs.poses.checked`, or if the path does not end in
@@ -76,9 +78,13 @@ def write_bvh(
     if Path(path).suffix != ".bvh":
         raise ValueError(f"path: got {os.fspath(path)!r}, expected a name that ends in .bvh")
     poses = checked(pose3d, skeleton, **known)
-    people = [(name, *_evenly(mine, name)) for name, mine in poses.by_person()]
-    paths = _paths(Path(path), [name for name, *_ in people])
-    for target, (_, points, every) in zip(paths, people, strict=True):
+    takes = [
+        (clip, name, *_evenly(mine, name))
+        for clip, together in poses.by_clip()
+        for name, mine in together.by_person()
+    ]
+    paths = _paths(Path(path), [(clip, name) for clip, name, *_ in takes])
+    for target, (*_, points, every) in zip(paths, takes, strict=True):
         nodes = _hierarchy(points, skeleton)
         numbers = _motion(points, nodes)
         with atomic_write(target) as temporary, temporary.open("w", encoding="ascii") as file:
@@ -90,13 +96,19 @@ def write_bvh(
     return paths
 
 
-def _paths(path: Path, people: Sequence[str]) -> list[Path]:
-    """A file for each person; names of people become names of files, all different."""
-    if len(people) == 1:
+def _paths(path: Path, takes: Sequence[tuple[int, str]]) -> list[Path]:
+    """A file for each clip and person; names of people become names of files, all different."""
+    if len(takes) == 1:
         return [path]
+    people = Counter(person for _, person in takes)
     taken: set[str] = set()
-    names = [re.sub(r"[^\w-]+", "_", person)[:60].strip("_") or "person" for person in people]
-    return [path.with_name(f"{path.stem}.{_different(name, taken)}.bvh") for name in names]
+    paths = []
+    for clip, person in takes:
+        name = re.sub(r"[^\w-]+", "_", person)[:60].strip("_") or "person"
+        if people[person] > 1:
+            name = f"{name}.{clip}"
+        paths.append(path.with_name(f"{path.stem}.{_different(name, taken)}.bvh"))
+    return paths
 
 
 def _different(name: str, taken: set[str]) -> str:

@@ -41,6 +41,7 @@ _MAX_LINES = 60  # of the floor's grid, each way
 _SAMPLED = 4000  # poses that decide what the view holds
 _MARGIN = 0.3  # metres of floor around the people
 _PERSON_RADIUS = 1.1  # metres around a hip that hold a person
+_CLIP_NAME = 60  # letters
 _INPUT_STEPS = 1000  # in half the 2D box
 
 
@@ -56,15 +57,16 @@ def write_html(
 
     With `root`, people are shown where they are, with their path on the floor; without, their
     hips stay in place, side by side. The floor is level in the camera frame, below the lowest
-    joints. With `pose2d` the page shows the input too, and with `confidence` it marks the joints
-    that were not seen. Where `fps` is not known the page plays 25 frames a second.
+    joints. Of several clips the page shows the one that is chosen. With `pose2d` it shows the
+    input too, and with `confidence` it marks the joints that were not seen. Where `fps` is not
+    known it plays 25 frames a second.
 
     Args:
         path: ends in ``.html``; its folder must exist.
         pose3d: (N, J, 3) metres in the camera frame, relative to joint 0.
         skeleton: J joints.
         title: of the page; the file's name if empty. Any text is harmless here and in names.
-        known: `person`, `frame`, `fps`, `root`, `pose2d`, `confidence`, as in
+        known: `person`, `clip`, `frame`, `fps`, `root`, `pose2d`, `confidence`, as in
             `poseda.outputs.poses.Known`.
 
     Raises:
@@ -108,8 +110,22 @@ def _hash(text: str) -> str:
 
 def _content(poses: Poses) -> dict[str, Any]:
     """What the script draws; see ``viewer.js``."""
+    skeleton = poses.skeleton
+    return {
+        "parents": skeleton.parents,
+        "left": skeleton.left,
+        "right": skeleton.right,
+        "head": skeleton.names.index("Head") if "Head" in skeleton.names else -1,
+        "fps": poses.fps,
+        "playFps": poses.fps or ASSUMED_FPS,
+        "absolute": poses.root is not None,
+        "clips": [_clip(number, clip) for number, clip in poses.by_clip()],
+    }
+
+
+def _clip(number: int, poses: Poses) -> dict[str, Any]:
     frames = np.unique(poses.frame)
-    skeleton, box = poses.skeleton, _input_box(poses)
+    box = _input_box(poses)
     offsets = _offsets(poses)
     people = []
     for name, mine in poses.by_person():
@@ -124,15 +140,10 @@ def _content(poses: Poses) -> dict[str, Any]:
         if mine.pose2d is not None and box is not None:
             person["pose2d"] = _packed(np.round(mine.pose2d / box["unit"]))
         people.append(person)
+    names = ", ".join(filter(None, poses.people))
     return {
+        "name": f"{number}: {names}"[:_CLIP_NAME] if names else str(number),
         "about": _about(poses, len(frames)),
-        "parents": skeleton.parents,
-        "left": skeleton.left,
-        "right": skeleton.right,
-        "head": skeleton.names.index("Head") if "Head" in skeleton.names else -1,
-        "fps": poses.fps,
-        "playFps": poses.fps or ASSUMED_FPS,
-        "absolute": poses.root is not None,
         "frames": _packed(frames),
         "people": people,
         "view": _view(poses, offsets),

@@ -20,7 +20,8 @@ and each of ``poses``, a line of its own, so that a program can also read a long
 
 =============== =========================================================================
 ``person``      string; ``""`` if nobody is named
-``frame``       integer
+``clip``        number of the continuous recording
+``frame``       place in the clip
 ``pose3d``      J times x, y, z relative to joint 0, rounded to 0.01 mm
 ``root``        x, y, z of joint 0, rounded likewise; left out if unknown
 ``pose2d``      J times x, y, rounded to 0.01 pixel; left out if unknown
@@ -58,7 +59,7 @@ def write_json(
         path: the file to write or replace; its folder must exist.
         pose3d: (N, J, 3) metres in the camera frame, relative to joint 0.
         skeleton: J joints.
-        known: `person`, `frame`, `fps`, `root`, `pose2d`, `confidence`, as in
+        known: `person`, `clip`, `frame`, `fps`, `root`, `pose2d`, `confidence`, as in
             `poseda.outputs.poses.Known`.
 
     Raises:
@@ -94,6 +95,7 @@ def _records(poses: Poses) -> Iterator[dict[str, Any]]:
         rows = slice(first, first + _CHUNK)
         lists: dict[str, list[Any]] = {
             "person": poses.person[rows].tolist(),
+            "clip": poses.clip[rows].tolist(),
             "frame": poses.frame[rows].tolist(),
         }
         for name, array in arrays.items():

@@ -8,7 +8,8 @@ array           shape       type    content
 ``pose3d``      (N, J, 3)   float32 metres in the camera frame (x right, y down, z forward),
                                     relative to joint 0
 ``person``      (N,)        string  whose pose; ``""`` if nobody is named
-``frame``       (N,)        int64   frame number
+``clip``        (N,)        int64   number of the continuous recording
+``frame``       (N,)        int64   place in the clip
 ``fps``         ()          float64 frames per second; 0 if unknown
 ``joint_names`` (J,)        string
 ``parents``     (J,)        int64   -1 for the root, joint 0
@@ -48,7 +49,7 @@ def write_npz(
         path: ends in ``.npz``; its folder must exist.
         pose3d: (N, J, 3) metres in the camera frame, relative to joint 0.
         skeleton: J joints.
-        known: `person`, `frame`, `fps`, `root`, `pose2d`, `confidence`, as in
+        known: `person`, `clip`, `frame`, `fps`, `root`, `pose2d`, `confidence`, as in
             `poseda.outputs.poses.Known`.
 
     Raises:
@@ -62,6 +63,7 @@ def write_npz(
     arrays: dict[str, Array] = {
         "pose3d": poses.pose3d,
         "person": poses.person,
+        "clip": poses.clip,
         "frame": poses.frame,
         "fps": np.asarray(poses.fps),
         "joint_names": np.asarray(skeleton.names),

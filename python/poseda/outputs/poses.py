@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -33,8 +32,9 @@ class Known(TypedDict, total=False):
 
     Attributes:
         person: (N,) strings, whose pose it is; all of one nameless person if left out.
-        frame: (N,) integers, 0 or more, no two the same for one person; the number of the pose
-            among those of its person if left out.
+        clip: (N,) integers, the continuous recording that a pose belongs to; 0 if left out.
+        frame: (N,) integers, 0 or more, place in the clip, no two the same for one person there;
+            the number of the pose among those of its person and clip if left out.
         fps: frames per second; 0 if unknown.
         root: (N, 3) metres, position of joint 0 in the camera frame.
         pose2d: (N, J, 2) pixels, y down: what was lifted.
@@ -42,6 +42,7 @@ class Known(TypedDict, total=False):
     """
 
     person: Sequence[str] | Array | None
+    clip: ArrayLike | None
     frame: ArrayLike | None
     fps: float
     root: ArrayLike | None
@@ -58,6 +59,7 @@ class Poses:
         pose3d: (N, J, 3) float32 metres in the camera frame (x right, y down, z forward) relative
             to joint 0, which is zero.
         person: (N,) strings.
+        clip: (N,) int64.
         frame: (N,) int64.
         fps: 0 if unknown.
         root: (N, 3) float32, or None.
@@ -68,6 +70,7 @@ class Poses:
     skeleton: Skeleton
     pose3d: Array
     person: Array
+    clip: Array
     frame: Array
     fps: float
     root: Array | None
@@ -88,8 +91,13 @@ class Poses:
         points: Array = self.pose3d.astype(np.float64)
         return points if self.root is None else points + self.root[:, None]
 
+    def by_clip(self) -> Iterator[tuple[int, Poses]]:
+        """Each clip, in order of their numbers."""
+        for clip in np.unique(self.clip):
+            yield int(clip), self._rows(np.flatnonzero(self.clip == clip))
+
     def by_person(self) -> Iterator[tuple[str, Poses]]:
-        """Each person with their poses in order of frames."""
+        """Each person of one clip with their poses in order of frames."""
         order = np.argsort(self.frame, kind="stable")
         for name in self.people:
             yield name, self._rows(order[self.person[order] == name])
@@ -108,6 +116,7 @@ def checked(
     skeleton: Skeleton,
     *,
     person: Sequence[str] | Array | None = None,
+    clip: ArrayLike | None = None,
     frame: ArrayLike | None = None,
     fps: float = 0.0,
     root: ArrayLike | None = None,
@@ -120,10 +129,10 @@ def checked(
         pose3d: (N, J, 3) metres in the camera frame, N at least 1; taken relative to joint 0.
             Arrays and tensors on the CPU will do.
         skeleton: J joints.
-        person, frame, fps, root, pose2d, confidence: see `Known`.
+        person, clip, frame, fps, root, pose2d, confidence: see `Known`.
 
     Raises:
-        TypeError: if names are not strings, or frames not integers.
+        TypeError: if names are not strings, or clips and frames not integers.
         ValueError: if a shape, a number or a name is not what is said above; names the argument.
     """
     poses = _numbers("pose3d", pose3d, (None, skeleton.num_joints, 3))
@@ -141,14 +150,18 @@ def checked(
         if points is not None and (far := float(np.abs(points).max())) > MAX_METRES:
             raise ValueError(f"{label}: got {far:.3g}, expected metres, at most {MAX_METRES:g}")
     names = _names(person, count)
-    frames = _frames(frame, names)
+    clips = np.zeros(count, dtype=np.int64) if clip is None else _integers("clip", clip, count)
+    frames = _counted(clips, names) if frame is None else _integers("frame", frame, count)
+    _once(clips, frames, names)
     try:
         rate = float(fps)
     except (TypeError, ValueError):
         raise TypeError(f"fps: got {type(fps).__name__}, expected a number") from None
     if not (math.isfinite(rate) and rate >= 0):
         raise ValueError(f"fps: got {rate}, expected a positive number, or 0 if unknown")
-    return Poses(skeleton, (poses - poses[:, :1]).astype(np.float32), names, frames, rate, **others)
+    return Poses(
+        skeleton, (poses - poses[:, :1]).astype(np.float32), names, clips, frames, rate, **others
+    )
 
 
 def _numbers(label: str, value: ArrayLike, shape: tuple[int | None, ...]) -> Array:
@@ -183,30 +196,37 @@ def _names(person: Sequence[str] | Array | None, count: int) -> Array:
     return np.asarray([name.encode("utf-8", "replace").decode() for name in names], dtype=np.str_)
 
 
-def _frames(frame: ArrayLike | None, names: Array) -> Array:
-    """(N,) int64, different for each person's poses."""
-    if frame is None:
-        frames = np.empty(len(names), dtype=np.int64)
-        for name in np.unique(names):
-            mine = names == name
-            frames[mine] = np.arange(int(mine.sum()))
-        return frames
-    frames = np.asarray(frame)
-    if frames.dtype.kind not in "iu":
-        raise TypeError(f"frame: got {frames.dtype}, expected integers")
-    if frames.shape != names.shape:
-        raise ValueError(f"frame: got shape {frames.shape}, expected {names.shape}")
-    if (worst := operator.index(frames.min())) < 0:
-        raise ValueError(f"frame: got {worst}, expected 0 or more")
-    if (worst := operator.index(frames.max())) > 2**31 - 1:
-        raise ValueError(f"frame: got {worst}, expected at most 2^31 - 1")
-    frames = frames.astype(np.int64)
-    order = np.lexsort((frames, names))
-    same = (names[order][1:] == names[order][:-1]) & (np.diff(frames[order]) == 0)
+def _integers(label: str, value: ArrayLike, count: int) -> Array:
+    """(count,) int64, 0 or more."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{label}: got {array.dtype}, expected integers")
+    if array.shape != (count,):
+        raise ValueError(f"{label}: got shape {array.shape}, expected ({count},)")
+    for worst in (array.min(), array.max()):
+        if not 0 <= worst < 2**31:
+            raise ValueError(f"{label}: got {worst}, expected 0 to 2^31 - 1")
+    return array.astype(np.int64)
+
+
+def _counted(clips: Array, names: Array) -> Array:
+    """(N,) int64: 0, 1, 2, ... for each person in each clip."""
+    frames = np.empty(len(names), dtype=np.int64)
+    seen: dict[tuple[int, str], int] = {}
+    for row, key in enumerate(zip(clips.tolist(), names.tolist(), strict=True)):
+        frames[row] = seen[key] = seen.get(key, -1) + 1
+    return frames
+
+
+def _once(clips: Array, frames: Array, names: Array) -> None:
+    """Refuses a person who is twice in one frame."""
+    order = np.lexsort((frames, clips, names))
+    same = names[order][1:] == names[order][:-1]
+    for numbers in (clips, frames):
+        same &= np.diff(numbers[order]) == 0
     if same.any():
         row = order[int(np.argmax(same))]
         raise ValueError(
-            f"frame: got frame {frames[row]} twice for person {str(names[row])!r}, expected each "
-            "person once in a frame"
+            f"frame: got frame {frames[row]} of clip {clips[row]} twice for person "
+            f"{str(names[row])!r}, expected each person once in a frame"
         )
-    return frames

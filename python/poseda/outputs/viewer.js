@@ -23,6 +23,8 @@
     data.left.includes(joint) ? COLOURS.left
       : data.right.includes(joint) ? COLOURS.right : COLOURS.centre);
 
+  let clip = null; // of data.clips, the one that is shown
+  let wanted = 0; // its number, or that of the one that is being unpacked
   let people = []; // {name, colour, offset, at, points, seen, pose2d, path}
   let frames = null; // frame numbers, ascending
   let times = null; // seconds of each on the player's clock
@@ -51,25 +53,34 @@
     return values;
   }
 
-  async function load() {
-    frames = await unpack(data.frames);
-    times = new Float64Array(frames.length);
-    for (let k = 1; k < frames.length; k++) {
-      times[k] = times[k - 1] + Math.min((frames[k] - frames[k - 1]) / data.playFps, PAUSE);
+  async function load(packed) {
+    const numbers = await unpack(packed.frames), clock = new Float64Array(numbers.length);
+    for (let k = 1; k < numbers.length; k++) {
+      clock[k] = clock[k - 1] + Math.min((numbers[k] - numbers[k - 1]) / data.playFps, PAUSE);
     }
-    people = await Promise.all(data.people.map(async (person, number) => {
-      const loaded = {
-        name: person.name,
-        colour: PEOPLE[number % PEOPLE.length],
-        offset: person.offset,
-        at: await unpack(person.at),
-        points: await unpack(person.points),
-        seen: person.seen ? await unpack(person.seen) : null,
-        pose2d: person.pose2d ? await unpack(person.pose2d) : null,
-      };
-      loaded.path = data.absolute ? pathOf(loaded) : [];
-      return loaded;
-    }));
+    const loaded = await Promise.all(packed.people.map(async (person, number) => ({
+      name: person.name,
+      colour: PEOPLE[number % PEOPLE.length],
+      offset: person.offset,
+      at: await unpack(person.at),
+      points: await unpack(person.points),
+      seen: person.seen ? await unpack(person.seen) : null,
+      pose2d: person.pose2d ? await unpack(person.pose2d) : null,
+    })));
+    for (const person of loaded) person.path = data.absolute ? pathOf(person) : [];
+    return { numbers, clock, loaded };
+  }
+
+  async function open(number) {
+    wanted = number;
+    const { numbers, clock, loaded } = await load(data.clips[number]);
+    if (wanted !== number) return; // another was asked for meanwhile
+    play(false);
+    [clip, frames, times, people, now] = [data.clips[number], numbers, clock, loaded, 0];
+    view.follow = -1;
+    describe();
+    look(START);
+    draw();
   }
 
   // Where joint 0 is in a row: place in frames, x, z, and whether frames are missing before it.
@@ -131,7 +142,7 @@
   function eyeOf() {
     const [sa, ca] = [Math.sin(view.azimuth), Math.cos(view.azimuth)];
     const [se, ce] = [Math.sin(view.elevation), Math.cos(view.elevation)];
-    let centre = data.view.centre;
+    let centre = clip.view.centre;
     const followed = people[view.follow];
     if (followed) {
       const row = Math.max(0, lastUpTo(followed.at, now));
@@ -234,7 +245,7 @@
   const ratio = () => window.devicePixelRatio || 1;
 
   function drawFloor(context, eye) {
-    const { floor, low, high, step } = data.view;
+    const { floor, low, high, step } = clip.view;
     context.beginPath();
     for (let x = low[0]; x <= high[0] + 1e-6; x += step) {
       line(context, segment(eye, [x, floor, low[1]], [x, floor, high[1]]));
@@ -247,7 +258,7 @@
 
   // The whole way faintly, and the last seconds of it in full.
   function drawPath(context, eye, person) {
-    const { floor } = data.view;
+    const { floor } = clip.view;
     const step = ([, fromX, fromZ], [, x, z, anew]) => {
       if (!anew) line(context, segment(eye, [fromX, floor, fromZ], [x, floor, z]));
     };
@@ -268,7 +279,7 @@
     Math.min(14 * ratio(), Math.max(1.5 * ratio(), BONE * eye.scale / Math.max(depth, NEAR)));
 
   function drawShadow(context, eye, points) {
-    const dropped = points.map(([x, , z]) => [x, data.view.floor, z]);
+    const dropped = points.map(([x, , z]) => [x, clip.view.floor, z]);
     context.beginPath();
     for (const [parent, joint] of bones) line(context, segment(eye, dropped[parent], dropped[joint]));
     stroke(context, SHADOW, 0.8 * widthAt(eye, seen(eye, dropped[0])[2]));
@@ -342,7 +353,7 @@
     const context = flat.getContext("2d");
     context.clearRect(0, 0, flat.width, flat.height);
     context.lineCap = "round";
-    const { centre, half, unit } = data.input;
+    const { centre, half, unit } = clip.input;
     const scale = 0.47 * flat.width / half;
     for (const person of people) {
       const row = rowOf(person);
@@ -404,7 +415,7 @@
   }
 
   function zoom(factor) {
-    const { radius } = data.view;
+    const { radius } = clip.view;
     view.distance = Math.min(40 * radius, Math.max(0.05 * radius, view.distance * factor));
     redraw();
   }
@@ -418,7 +429,7 @@
 
   function look([azimuth, elevation]) {
     Object.assign(view, { azimuth, elevation, pan: [0, 0, 0] });
-    view.distance = (people[view.follow] ? data.view.near : data.view.radius) / FIELD * 1.05;
+    view.distance = (people[view.follow] ? clip.view.near : clip.view.radius) / FIELD * 1.05;
     redraw();
   }
 
@@ -443,7 +454,6 @@
   }
 
   function control() {
-    slider.max = frames.length - 1;
     slider.addEventListener("input", () => seek(slider.valueAsNumber));
     element("play").addEventListener("click", () => play(playing === null));
     element("speed").addEventListener("change", () => seek(now));
@@ -452,15 +462,13 @@
     for (const button of document.querySelectorAll("[data-view]")) {
       button.addEventListener("click", () => look(VIEWS[button.dataset.view]));
     }
-    const follow = element("follow");
-    ["nobody", ...people.map((person, number) => person.name || `person ${number + 1}`)]
-      .forEach((name, number) => follow.add(new Option(name, number - 1)));
-    follow.value = -1;
-    follow.addEventListener("change", () => {
-      view.follow = Number(follow.value);
+    data.clips.forEach(({ name }, number) => element("clip").add(new Option(name, number)));
+    element("clip-label").hidden = data.clips.length === 1;
+    element("clip").addEventListener("change", () => open(Number(element("clip").value)));
+    element("follow").addEventListener("change", () => {
+      view.follow = Number(element("follow").value);
       look([view.azimuth, view.elevation]);
     });
-    element("follow-label").hidden = !data.absolute && people.length === 1;
 
     scene.addEventListener("pointerdown", (event) => {
       scene.setPointerCapture(event.pointerId);
@@ -499,21 +507,26 @@
     window.addEventListener("resize", redraw);
   }
 
+  // What the page says of the clip that is shown.
   function describe() {
-    element("about").textContent = data.about;
+    slider.max = frames.length - 1;
+    element("about").textContent = clip.about;
+    const follow = element("follow");
+    follow.replaceChildren();
+    ["nobody", ...people.map((person, number) => person.name || `person ${number + 1}`)]
+      .forEach((name, number) => follow.add(new Option(name, number - 1)));
+    element("follow-label").hidden = !data.absolute && people.length === 1;
     element("legend").hidden = data.left.length === 0;
-    element("legend").querySelector(".unsure").hidden = !people.some((each) => each.seen?.includes(0));
-    element("input").hidden = !data.input;
+    element("legend").querySelector(".unsure").hidden =
+      !people.some((person) => person.seen?.includes(0));
+    element("input").hidden = !clip.input;
     element("message").hidden = true;
   }
 
   async function start() {
     if (!window.DecompressionStream) throw new Error("this browser is older than 2023");
-    await load();
+    await open(0);
     control();
-    describe();
-    look(START);
-    draw();
   }
 
   // For tests and for the curious: what is drawn, in numbers.
@@ -523,6 +536,7 @@
       throw error;
     }),
     seek,
+    open,
     look: (azimuth, elevation) => look([azimuth, elevation]),
     frame: () => frames[now],
     view: () => ({ ...view }),
