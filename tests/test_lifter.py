@@ -335,6 +335,16 @@ def test_save_by_ending(
     assert path.stat().st_size > 2000 and len(list(tmp_path.iterdir())) == 1
 
 
+def test_saved_clips_stay_apart(
+    lifter: Lifter, arrays: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    lifted = lifter(arrays["pose2d"], INTRINSICS, image_size=SIZE)
+    clip = np.arange(len(lifted)) % 2 + 3
+    dataclasses.replace(lifted, clip=clip, frame=lifted.frame // 2).save(tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as out:
+        np.testing.assert_array_equal(out["clip"], clip)
+
+
 def test_other_endings_are_refused(lifter: Lifter, arrays: dict[str, np.ndarray]) -> None:
     lifted = lifter(arrays["pose2d"], INTRINSICS, image_size=SIZE)
     save = lifted.save

@@ -117,13 +117,19 @@ class Lifted:
             from poseda.figures import lifted, save_figure  # matplotlib loads slowly
 
             poses = torch.from_numpy(self.pose2d), torch.from_numpy(self.pose3d)
-            save_figure(lifted(*poses, self.skeleton), path)
+            whose = zip(self.person.tolist(), self.frame.tolist(), strict=True)
+            labels = [
+                f"{name}, frame {frame}" if name else f"frame {frame}" for name, frame in whose
+            ]
+            seen = torch.from_numpy(self.seen)
+            save_figure(lifted(*poses, self.skeleton, labels=labels, seen=seen), path)
             return [path]
         written = WRITERS[path.suffix](
             path,
             self.pose3d,
             self.skeleton,
             person=self.person,
+            clip=self.clip,
             frame=self.frame,
             fps=self.fps,
             root=self.root,
