@@ -22,6 +22,19 @@ LIMBS = {
     "Wrist": "wrist",
 }  # fmt: skip
 
+#: Points of the head in fractions of stature: forward and to the left of the middle of the ears,
+#: and above the ground. Tragion and eyes after common surveys of adults, the crown is 1.
+HEAD = {
+    "left_ear": (0.0, 0.042, 0.926),
+    "right_ear": (0.0, -0.042, 0.926),
+    "left_eye": (0.05, 0.018, 0.936),
+    "right_eye": (0.05, -0.018, 0.936),
+    "nose": (0.07, 0.0, 0.91),
+    "crown": (0.0, 0.0, 1.0),
+}
+#: Where the synthetic humans have Neck/Nose when they stand: in front of the hips, above the ground
+NECK = (0.018, 0.87)
+
 
 def camera() -> Camera:
     return look_at("chest", INTRINSICS, SIZE, (5.0, 1.0, 1.4), (0.0, 0.0, 1.0))
@@ -43,35 +56,59 @@ def image(world: Array) -> Array:
     return lens.project(lens.to_camera(world))
 
 
-def detected(h36m: Array, name: str) -> Array:
-    """(F, 17, 2) Human3.6M's joints as (F, S, 2) of a joint set.
+def body_points(world: Array) -> dict[str, Array]:
+    """(F, 3) places in the world of what detectors look for, by COCO's names and a few more."""
+    at = {joint: world[:, number] for number, joint in enumerate(H36M_17.names)}
+    legs = np.linalg.norm(at["RHip"] - at["RKnee"], axis=-1) + np.linalg.norm(
+        at["RKnee"] - at["RFoot"], axis=-1
+    )
+    stature = (legs / 0.491)[:, None]
+    up = _unit(at["Head"] - at["Neck/Nose"])
+    across = at["LShoulder"] - at["RShoulder"]
+    left = _unit(across - (across * up).sum(-1, keepdims=True) * up)
+    forward = np.cross(left, up)
+    # Standing, the bone from Neck/Nose to Head leans backward by this angle.
+    lean = np.arctan(0.15)
+    upright = np.cos(lean) * up + np.sin(lean) * forward
+    ahead = np.cos(lean) * forward - np.sin(lean) * up
+    points = {
+        f"{long}_{theirs}": at[f"{short}{ours}"]
+        for short, long in (("R", "right"), ("L", "left"))
+        for ours, theirs in LIMBS.items()
+    }
+    for name, (front, side, height) in HEAD.items():
+        offset = (front + 0.012 - NECK[0]) * ahead + side * left + (height - NECK[1]) * upright
+        points[name] = at["Neck/Nose"] + stature * offset
+    points["neck"] = (at["LShoulder"] + at["RShoulder"]) / 2 + 0.01 * stature * upright
+    points["hip"] = (at["LHip"] + at["RHip"]) / 2
+    return points
 
-    Limbs lie where Human3.6M has them. The rest of what the rules use is placed so that they give
-    Human3.6M's Head; every other point lies at the Head.
-    """
+
+def detected(world: Array, name: str) -> Array:
+    """(F, 17, 3) in the world as (F, S, 2) pixels of a joint set; what no rule needs is at a foot."""
     joints = JOINT_SETS[name].joints
-    at = {joint: h36m[:, number] for number, joint in enumerate(H36M_17.names)}
-    out = np.repeat(at["Head"][:, None], len(joints), axis=1)
-
-    def put(value: Array, *names: str) -> None:
-        for joint in names:
-            if joint in joints:
-                out[:, joints.index(joint)] = value
-
-    for joint in joints:
-        put(at.get(joint, at["Head"]), joint)
-    for short, long in (("R", "right"), ("L", "left")):
-        for ours, theirs in LIMBS.items():
-            other = f"{short}{theirs.capitalize()}"
-            put(
-                at[f"{short}{ours}"],
-                f"{long}_{theirs}",
-                *([other] if other != short + ours else []),
-            )
-    put(at["Thorax"], "Neck", "neck")
-    put(at["Hip"], "MidHip", "hip")
-    return out
+    points = body_points(world)
+    if name.startswith("h36m"):
+        points = {joint: world[:, number] for number, joint in enumerate(H36M_17.names)}
+    elif name.startswith("halpe"):
+        points["head"] = points["crown"]
+    elif name in ("body_25", "coco_18"):
+        sides = {"left_": "L", "right_": "R"}
+        points |= {
+            f"{short}{part.removeprefix(side).capitalize()}": value
+            for part, value in points.items()
+            for side, short in sides.items()
+            if part.startswith(side)
+        }
+        points |= {"Nose": points["nose"], "Neck": points["neck"], "MidHip": points["hip"]}
+    other = world[:, H36M_17.names.index("LFoot")]
+    return image(np.stack([points.get(joint, other) for joint in joints], axis=1))
 
 
 def scores(points: Array, value: float = 0.9) -> Any:
     return np.full(points.shape[:2], value)
+
+
+def _unit(vectors: Array) -> Array:
+    unit: Array = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return unit

@@ -30,10 +30,13 @@ LIMBS = [
 FRAMES = 12
 
 
+WORLD = walk(FRAMES)
+
+
 @pytest.fixture(scope="module")
 def pose() -> Array:
     """(12, 17, 2) pixels."""
-    return image(walk(FRAMES))
+    return image(WORLD)
 
 
 def mmpose_instance(points: Array, value: float = 0.9) -> dict[str, Any]:
@@ -148,7 +151,7 @@ def check(keypoints: Keypoints, pose: Array, joints: list[int] = LIMBS) -> None:
 
 @pytest.mark.parametrize("name", ["coco_17", "wholebody_133", "halpe_26", "h36m_17", "halpe_136"])
 def test_mmpose_demo(tmp_path: Path, pose: Array, name: str) -> None:
-    path = write(tmp_path / "walk.json", mmpose_demo(detected(pose, name), name))
+    path = write(tmp_path / "walk.json", mmpose_demo(detected(WORLD, name), name))
     keypoints = read_keypoints(path)
     check(keypoints, pose)
     assert set(keypoints.person) == {"walk/1"}
@@ -162,7 +165,7 @@ def test_mmpose_demo(tmp_path: Path, pose: Array, name: str) -> None:
 def test_mmpose_inferencer(tmp_path: Path, pose: Array) -> None:
     """No word of the joints: 17 are told apart by anatomy."""
     for name in ("coco_17", "h36m_17", "h36m_16"):
-        path = write(tmp_path / f"{name}.json", mmpose_video(detected(pose, name)))
+        path = write(tmp_path / f"{name}.json", mmpose_video(detected(WORLD, name)))
         keypoints = read_keypoints(path, image_size=SIZE, fps=25)
         check(keypoints, pose)
         assert name in keypoints.lines[0]
@@ -171,7 +174,7 @@ def test_mmpose_inferencer(tmp_path: Path, pose: Array) -> None:
 
 def test_mmpose_images(tmp_path: Path, pose: Array) -> None:
     """A list of instances a file; one image has nobody in it."""
-    for number, each in enumerate(detected(pose, "coco_17")):
+    for number, each in enumerate(detected(WORLD, "coco_17")):
         write(tmp_path / f"img{number}.json", [mmpose_instance(each)])
     write(tmp_path / f"img{FRAMES}.json", [])
     keypoints = read_keypoints(tmp_path)
@@ -183,14 +186,14 @@ def test_mmpose_images(tmp_path: Path, pose: Array) -> None:
 
 
 def test_mmpose_result(tmp_path: Path, pose: Array) -> None:
-    points = detected(pose, "coco_17")
+    points = detected(WORLD, "coco_17")
     path = write(tmp_path / "r.json", {"predictions": [[mmpose_instance(each)] for each in points]})
     check(read_keypoints(path), pose)
 
 
 @pytest.mark.parametrize("name", ["body_25", "coco_18"])
 def test_openpose(tmp_path: Path, pose: Array, name: str) -> None:
-    folder = write_openpose(tmp_path / "out", detected(pose, name))
+    folder = write_openpose(tmp_path / "out", detected(WORLD, name))
     keypoints = read_keypoints(folder)
     check(keypoints, pose)
     assert set(keypoints.person) == {"dance/1"}
@@ -199,7 +202,7 @@ def test_openpose(tmp_path: Path, pose: Array, name: str) -> None:
 
 
 def test_openpose_fractions(tmp_path: Path, pose: Array) -> None:
-    folder = write_openpose(tmp_path / "out", detected(pose, "body_25") / SIZE)
+    folder = write_openpose(tmp_path / "out", detected(WORLD, "body_25") / SIZE)
     keypoints = read_keypoints(folder, image_size=SIZE)
     check(keypoints, pose)
     assert any("fractions of the image" in line for line in keypoints.lines)
@@ -207,27 +210,27 @@ def test_openpose_fractions(tmp_path: Path, pose: Array) -> None:
 
 def test_coco_results(tmp_path: Path, pose: Array) -> None:
     """In any order of the images."""
-    results = coco_results(detected(pose, "coco_17"))
+    results = coco_results(detected(WORLD, "coco_17"))
     check(read_keypoints(write(tmp_path / "coco.json", results[::-1])), pose)
 
 
 @pytest.mark.parametrize("idx", [7, 7.0, [7], [[7.0]]])
 def test_alphapose(tmp_path: Path, pose: Array, idx: Any) -> None:
     for name in ("coco_17", "halpe_26", "halpe_136"):
-        path = write(tmp_path / "alphapose-results.json", alphapose(detected(pose, name), idx))
+        path = write(tmp_path / "alphapose-results.json", alphapose(detected(WORLD, name), idx))
         keypoints = read_keypoints(path)
         check(keypoints, pose)
         assert set(keypoints.person) == {"alphapose-results/7"}
 
 
 def test_alphapose_in_openpose_form(tmp_path: Path, pose: Array) -> None:
-    points = detected(pose, "coco_18")
+    points = detected(WORLD, "coco_18")
     frames = {f"{number}.jpg": openpose_frame(each) for number, each in enumerate(points)}
     check(read_keypoints(write(tmp_path / "a.json", frames)), pose)
 
 
 def test_alphapose_names_of_images_are_videos(tmp_path: Path, pose: Array) -> None:
-    records = alphapose(detected(pose, "coco_17"))
+    records = alphapose(detected(WORLD, "coco_17"))
     for number, record in enumerate(records):
         record["image_id"] = f"{'ab'[number % 2]}/frame_{number // 2:05d}.png"
     keypoints = read_keypoints(write(tmp_path / "two.json", records))
@@ -237,7 +240,7 @@ def test_alphapose_names_of_images_are_videos(tmp_path: Path, pose: Array) -> No
 
 @pytest.mark.parametrize("form", ["python", "javascript", "protobuf", "person", "lists", "frames"])
 def test_mediapipe(tmp_path: Path, pose: Array, form: str) -> None:
-    frames: Any = mediapipe(detected(pose, "mediapipe_33"))
+    frames: Any = mediapipe(detected(WORLD, "mediapipe_33"))
     people = [frame["pose_landmarks"] for frame in frames]
     if form == "javascript":
         frames = [{"landmarks": each, "worldLandmarks": each} for each in people]
@@ -259,7 +262,7 @@ def test_mediapipe(tmp_path: Path, pose: Array, form: str) -> None:
 
 def test_csv_wide(tmp_path: Path, pose: Array) -> None:
     """Any order of the columns, and a set without its feet."""
-    points, joints = detected(pose, "mediapipe_33"), JOINT_SETS["mediapipe_33"].joints
+    points, joints = detected(WORLD, "mediapipe_33"), JOINT_SETS["mediapipe_33"].joints
     order = [number for number in range(29, -1, -1)]
     header = ["Frame", "person", *(f"{joints[n]} {c}" for n in order for c in ("x", "y", "score"))]
     rows = [
@@ -290,7 +293,7 @@ def test_npz(tmp_path: Path, pose: Array) -> None:
     assert keypoints.fps == 30
     assert set(keypoints.confidence.ravel()) == {0.5}
     names = np.asarray(JOINT_SETS["body_25"].joints)
-    np.savez(path, points=np.insert(detected(pose, "body_25"), 2, 0.4, -1), joint_names=names)
+    np.savez(path, points=np.insert(detected(WORLD, "body_25"), 2, 0.4, -1), joint_names=names)
     check(read_keypoints(path), pose)
 
 
@@ -306,7 +309,7 @@ def test_npz_of_several_people(tmp_path: Path, pose: Array) -> None:
 
 
 def test_videopose3d(tmp_path: Path, pose: Array) -> None:
-    points = detected(pose, "coco_17").astype(np.float32).astype(np.float64)
+    points = detected(WORLD, "coco_17").astype(np.float32).astype(np.float64)
     left = [1, 3, 5, 7, 9, 11, 13, 15]
     metadata = {
         "layout_name": "coco",

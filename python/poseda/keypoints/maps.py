@@ -6,10 +6,12 @@ MediaPipe Pose (33), Halpe (26, of 136 with face and hands), Human3.6M (17, and 
 Neck/Nose).
 
 The rules: Hip is midway between the hips, Thorax midway between the shoulders or the detector's
-neck, Spine midway between those two. Where a detector has no top of the head, Head and Neck/Nose
-lie on the line from the middle of the shoulders to the middle of the ears: Human3.6M's Head beyond
-the ears, its Neck/Nose before them (`HEAD_BEYOND_EARS`, `NECK_TO_EARS`). A hidden ear is
-replaced by the other one.
+neck, Spine midway between those two. Human3.6M's Head is the end of a bone, inside the skull: going
+by the bone lengths of its subjects, and those of the CMU motion capture database in the same
+skeleton, about 0.13 to 0.14 of stature above the shoulders, where the ears have 0.13 (tragion) and
+the crown 0.20. So Head lies just beyond the ears on the line from the middle of the shoulders to
+the middle of the ears, and Neck/Nose on the same line before them; or on the line from neck to
+crown, where a detector has those. A hidden ear is replaced by the other one.
 """
 
 from __future__ import annotations
@@ -27,12 +29,10 @@ from poseda_ext.skeleton import H36M_16, H36M_17
 Array = NDArray[Any]
 Rules = Mapping[str, Mapping[str, float]]
 
-#: Head, as a multiple of the way from the middle of the shoulders to that of the ears
-HEAD_BEYOND_EARS = 1.25
-#: Neck/Nose, likewise
-NECK_TO_EARS = 0.6
-#: Neck/Nose on the way from the detector's neck to its top of the head
-NECK_TO_TOP = 0.5
+#: How far Head and Neck/Nose are on the way from the middle of the shoulders to that of the ears
+TO_EARS = {"Head": 1.1, "Neck/Nose": 0.6}
+#: Likewise on the way from the detector's neck to the crown
+TO_CROWN = {"Head": 0.65, "Neck/Nose": 0.35}
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _joint_set(
     short: bool = False,
     hip: str | None = None,
     neck: str | None = None,
-    top: str | None = None,
+    crown: str | None = None,
 ) -> JointSet:
     """A detector with limbs, shoulders, hips and ears.
 
@@ -120,7 +120,7 @@ def _joint_set(
         short: names are ``RHip``, not ``right_hip``.
         hip: its middle of the hips, if it has one.
         neck: its neck, likewise.
-        top: its top of the head, likewise.
+        crown: its top of the head, likewise.
     """
 
     def joint(side: str, part: str) -> str:
@@ -129,12 +129,10 @@ def _joint_set(
     def both(part: str) -> dict[str, float]:
         return _mean(joint("left", part), joint("right", part))
 
-    def head(ears: Mapping[str, float]) -> Rules:
-        """Head and Neck/Nose from shoulders and ears."""
-        return {
-            "Neck/Nose": _sum((1 - NECK_TO_EARS, shoulders), (NECK_TO_EARS, ears)),
-            "Head": _sum((1 - HEAD_BEYOND_EARS, shoulders), (HEAD_BEYOND_EARS, ears)),
-        }
+    def head(
+        start: Mapping[str, float], end: Mapping[str, float], share: dict[str, float]
+    ) -> Rules:
+        return {name: _sum((1 - way, start), (way, end)) for name, way in share.items()}
 
     joints = tuple(joints)
     shoulders = both("shoulder")
@@ -144,16 +142,12 @@ def _joint_set(
         ours: {joint(side, theirs): 1.0} for ours, (side, theirs) in _LIMBS.items()
     }
     rules |= {"Hip": middle, "Thorax": thorax, "Spine": _sum((0.5, middle), (0.5, thorax))}
-    if top:
-        neck_nose = _sum((1 - NECK_TO_TOP, thorax), (NECK_TO_TOP, {top: 1.0}))
-        rules |= {"Neck/Nose": neck_nose, "Head": {top: 1.0}}
-        heads: list[Rules] = [head(both("ear"))]
-    else:
-        rules |= head(both("ear"))
-        heads = []
-    heads += [head({joint(side, "ear"): 1.0}) for side in ("left", "right")]
-    fallbacks = tuple(JointMap(name, joints, each) for each in heads)
-    return JointSet(JointMap(name, joints, rules), fallbacks)
+    heads = [head(shoulders, both("ear"), TO_EARS)]
+    heads += [head(shoulders, {joint(side, "ear"): 1.0}, TO_EARS) for side in ("left", "right")]
+    if crown:
+        heads.insert(0, head(thorax, {crown: 1.0}, TO_CROWN))
+    fallbacks = tuple(JointMap(name, joints, each) for each in heads[1:])
+    return JointSet(JointMap(name, joints, {**rules, **heads[0]}), fallbacks)
 
 
 _COCO = (
@@ -219,8 +213,8 @@ JOINT_SETS: dict[str, JointSet] = {
             "coco_18", (*_OPENPOSE_UPPER, *_OPENPOSE_LEGS, *_OPENPOSE_FACE),
             short=True, neck="Neck",
         ),
-        _joint_set("halpe_26", _HALPE, hip="hip", neck="neck", top="head"),
-        _joint_set("halpe_136", (*_HALPE, *_FACE, *_HANDS), hip="hip", neck="neck", top="head"),
+        _joint_set("halpe_26", _HALPE, hip="hip", neck="neck", crown="head"),
+        _joint_set("halpe_136", (*_HALPE, *_FACE, *_HANDS), hip="hip", neck="neck", crown="head"),
         _joint_set("mediapipe_33", _MEDIAPIPE),
         _joint_set("wholebody_133", (*_COCO, *_FEET, *_FACE, *_HANDS)),
     )
