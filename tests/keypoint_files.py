@@ -85,7 +85,7 @@ def body_points(world: Array) -> dict[str, Array]:
 
 
 def detected(world: Array, name: str) -> Array:
-    """(F, 17, 3) in the world as (F, S, 2) pixels of a joint set; what no rule needs is at a foot."""
+    """(F, 17, 3) of the world as (F, S, 2) pixels of a joint set; what no rule uses is a foot."""
     joints = JOINT_SETS[name].joints
     points = body_points(world)
     if name.startswith("h36m"):

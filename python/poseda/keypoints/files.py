@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import glob
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,23 @@ def read_files(files: Sequence[Path]) -> list[Detections]:
     Raises:
         ValueError: if a file is none of the forms that are known; names it.
     """
+    with _without_collection():
+        return _read_files(files)
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Pauses the cyclic garbage collector, which doubles the time to build millions of lists."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _read_files(files: Sequence[Path]) -> list[Detections]:
     found: list[Detections] = []
     single: dict[tuple[int, str], list[tuple[Path, Any]]] = {}
     for path in files:

@@ -155,28 +155,25 @@ def _table(
 
 
 def _to_numbers(rows: list[list[str]], used: Sequence[int], naming: Naming, line: int) -> Array:
-    cells = np.asarray(
-        [
-            [
-                (row[column].strip()[:_MAX_CELL] or "nan") if column >= 0 else "nan"
-                for column in used
-            ]
-            for row in rows
-        ],
-        dtype=np.str_,
-    ).reshape(len(rows), len(used))
+    """(len(rows), len(used)); rows start at a line."""
+    longest = max((len(cell) for row in rows for cell in row), default=0)
+    if longest > _MAX_CELL:  # one long cell would make every cell of an array as long
+        rows = [[cell.strip()[:_MAX_CELL] for cell in row] for row in rows]
+    cells = np.asarray([["", *row] for row in rows], dtype=np.str_).reshape(len(rows), -1)
+    chosen = cells[:, np.asarray(used) + 1] if len(rows) else np.zeros((0, len(used)), np.str_)
+    chosen = np.where(chosen == "", "nan", chosen)
     try:
-        return cells.astype(np.float64)
+        return chosen.astype(np.float64)
     except ValueError:
-        for place, row in enumerate(cells):
-            for cell in row:
-                try:
-                    float(cell)
-                except ValueError:
-                    raise ValueError(
-                        f"{naming.where}: line {line + place}: got {cell!r}, expected a number"
-                    ) from None
-        raise
+        for place, column in np.ndindex(chosen.shape):
+            cell = str(chosen[place, column]).strip() or "nan"
+            try:
+                chosen[place, column] = float(cell)
+            except ValueError:
+                raise ValueError(
+                    f"{naming.where}: line {line + place}: got {cell!r}, expected a number"
+                ) from None
+        return chosen.astype(np.float64)
 
 
 def _frames(values: Array, naming: Naming) -> Array:
