@@ -337,14 +337,17 @@ def test_videopose3d_of_human36m(tmp_path: Path, pose: Array) -> None:
         "keypoints_symmetry": [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]],
     }
     path = tmp_path / "data_2d_h36m_gt.npz"
-    videos = {"S1": {"Walking": [pose, pose + 1], "Eating": [pose, pose]}, "S5": {"Eating": [pose]}}
+    videos = {
+        "S1": {"Walking": [pose, pose + 1], "Eating": [pose, pose[:-2]]},
+        "S5": {"Eating": [pose]},
+    }
     np.savez(
         path,
         positions_2d=np.asarray(videos, dtype=object),
         metadata=np.asarray(metadata, dtype=object),
     )
     keypoints = read_keypoints(path)
-    assert len(keypoints) == 5 * FRAMES
+    assert len(keypoints) == 5 * FRAMES - 2
     assert sorted(set(keypoints.clip)) == [0, 1, 2, 3, 4]
     assert set(keypoints.person) == {"S1", "S5"}
     np.testing.assert_array_equal(keypoints.points[FRAMES : 2 * FRAMES], pose + 1)

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Where = Callable[[int], str]
 
+MAX_FPS = 10_000.0
+_SEARCHED = 500  # entries in which a message looks for what is no number
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -32,6 +35,9 @@ class Detections:
         fractions: whether the points are fractions of the image's width and height.
         ordered: whether the frames of a person must come in order.
         shared: whether a person of this name in another video is the same one.
+
+    Raises:
+        ValueError: if the image size or the frame rate is none.
     """
 
     name: str
@@ -48,6 +54,15 @@ class Detections:
     fractions: bool = False
     ordered: bool = True
     shared: bool = False
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None and not all(16 <= side <= 1e5 for side in self.image_size):
+            raise ValueError(
+                f"{self.where}: image_size: got {self.image_size[0]:g} x {self.image_size[1]:g}, "
+                "expected width and height in pixels"
+            )
+        if not 0 <= self.fps <= MAX_FPS:
+            raise ValueError(f"{self.where}: fps: got {self.fps:g}, expected frames per second")
 
 
 def stack(values: Sequence[Any], where: Where, tail: str) -> Array:
@@ -117,14 +132,18 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 def _shown(value: Any) -> str:
     """A value in few letters, whatever its size and depth."""
-    if isinstance(value, (list, tuple, dict)):
-        kind = "an object" if isinstance(value, dict) else "a list"
-        if not value:
-            return f"an empty {kind.split()[-1]}"
-        inner: Any = value
-        while isinstance(inner, (list, tuple)) and inner:
-            inner = next((each for each in inner if isinstance(each, (str, dict, bool))), inner[0])
-        if isinstance(inner, (str, bool)):
-            return f"{kind} with {_shown(inner)}"
-        return f"{kind} of {len(value)} that is no regular array of numbers"
-    return f"{type(value).__name__} {str(value)[:40]!r}"
+    if not isinstance(value, (list, tuple, dict)):
+        return f"{type(value).__name__} {str(value)[:40]!r}"
+    kind = "an object" if isinstance(value, dict) else "a list"
+    if not value:
+        return f"an empty {kind.split()[-1]}"
+    if isinstance(value, dict):
+        return f"an object with {', '.join(map(str, value))[:40]}"
+    inner, seen = list(value[:_SEARCHED]), 0
+    while inner and seen < _SEARCHED:
+        each, seen = inner.pop(0), seen + 1
+        if isinstance(each, (list, tuple)):
+            inner += each[:_SEARCHED]
+        elif type(each) not in (int, float) and each is not None:
+            return f"{kind} with {_shown(each)}"
+    return f"{kind} of {len(value)} that is no regular array of numbers"

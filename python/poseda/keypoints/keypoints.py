@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseda.data.poseset import MIN_CONFIDENCE
-from poseda.keypoints.detections import Detections
+from poseda.keypoints.detections import MAX_FPS, Detections
 from poseda.keypoints.files import CONTAINERS, Source, find_files, read_files
 from poseda.keypoints.fill import complete, fill_in_time, from_body, max_gap
 from poseda.keypoints.maps import JOINT_SETS, JointSet
@@ -135,7 +135,7 @@ def read_keypoints(
     """
     container, forced = _parse_format(format)
     size = _parse_size(image_size)
-    if fps is not None and not 0 < fps <= 10_000:
+    if fps is not None and not 0 < fps <= MAX_FPS:
         raise ValueError(f"fps: got {fps}, expected frames per second")
     if not 0 < min_confidence <= 1:
         raise ValueError(f"min_confidence: got {min_confidence}, expected above 0, at most 1")
@@ -198,6 +198,8 @@ class _Part:
         rate = found.fps if fps is None else fps
         points, confidence, clipped = clean(found)
         seen = confidence >= least
+        if not seen.any():
+            raise _nobody_seen(found, least)
         points, scaled = to_pixels(points, seen, found, size)
         joints = joint_set(points, seen, found, forced)
         points, confidence = joints.apply(points, confidence, least)
@@ -209,10 +211,7 @@ class _Part:
         tally.counts["nobody"] += int((~present).sum())
         rows = np.flatnonzero(present)
         if not len(rows):
-            raise ValueError(
-                f"{found.where}: got no joint with a confidence of {least:g} or more, expected "
-                "people; is min_confidence too high for this detector?"
-            )
+            raise _nobody_seen(found, least)
         whose = None if found.person is None else found.person[rows]
         number, names = _people(
             points[rows], confidence[rows] >= least, found, found.frame[rows], whose,
@@ -228,6 +227,13 @@ class _Part:
             joints, points[rows], confidence[rows], found.frame[rows], number, names, size, rate,
             found.name,
         )  # fmt: skip
+
+
+def _nobody_seen(found: Detections, least: float) -> ValueError:
+    return ValueError(
+        f"{found.where}: got no joint with a confidence of {least:g} or more, expected people's "
+        "hips, shoulders and limbs; is min_confidence too high for this detector?"
+    )
 
 
 def _people(

@@ -36,7 +36,8 @@ class PrepareKeypoints(Preparation):
     format: str = "auto"
     """Form or joints of the files, where they do not say it: e.g. mmpose, coco_17, csv:h36m_17."""
     min_confidence: float = MIN_CONFIDENCE
-    """A joint of lower confidence counts as not seen."""
+    """A joint of lower confidence counts as not seen; where it is not 0.3, confidences are written
+    stretched so that 0.3 is this threshold."""
     max_people: int | None = None
     """Keep those people of each video who are in most frames."""
 
@@ -63,8 +64,18 @@ class PrepareKeypoints(Preparation):
         columns = keypoints.arrays(np.asarray([each.intrinsics for each in cameras])[size_of])
         _straighten(columns, keypoints, cameras, size_of)
         columns.pop("about")
+        columns["confidence"] = _to_threshold(columns["confidence"], self.min_confidence)
         writer.add(**columns)
         about.update(keypoints.about, camera=[each.origin for each in cameras])
+
+
+def _to_threshold(confidence: Any, least: float) -> Any:
+    """Confidences stretched so that canonical files' threshold stands for `least`."""
+    if least == MIN_CONFIDENCE:
+        return confidence
+    stretched = np.interp(confidence, (0.0, least, 1.0), (0.0, MIN_CONFIDENCE, 1.0))
+    hidden = np.minimum(stretched, 0.999 * MIN_CONFIDENCE)
+    return np.where(confidence >= np.float32(least), np.maximum(stretched, MIN_CONFIDENCE), hidden)
 
 
 def _straighten(

@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,9 @@ def _plain(members: Mapping[str, Any], naming: Naming) -> Detections:
             raise ValueError(f"{where}: image_size: got shape {size.shape}, expected (2,)")
         known["image_size"] = (float(size[0]), float(size[1]))
     if "fps" in members:
-        known["fps"] = float(_array(members, "fps", naming).ravel()[0])
+        fps = _array(members, "fps", naming).ravel()
+        _same_length(fps, 1, "fps", where)
+        known["fps"] = float(fps[0])
     return naming.detections(
         "npz", points, confidence, frame, frames=count, person=person, joints=joints, **known
     )
@@ -126,74 +128,87 @@ def _canonical(members: Mapping[str, Any], naming: Naming) -> list[Detections]:
     if points.ndim != 3 or points.shape[1:] != (17, 2):
         raise ValueError(f"{naming.where}: pose2d: got shape {points.shape}, expected (N, 17, 2)")
     count = len(points)
-    clip, frame = np.zeros(count, np.int64), np.arange(count)
-    person = np.full(count, "0")
-    confidence = np.ones((count, 17))
-    if "clip" in members:
-        clip = _array(members, "clip", naming, "iu").astype(np.int64)
-    if "frame" in members:
-        frame = _array(members, "frame", naming, "iu").astype(np.int64)
-    if "subject" in members:
-        person = _array(members, "subject", naming, "U")
-    if "confidence" in members:
-        confidence = _array(members, "confidence", naming).astype(np.float64)
-    size = _array(members, "image_size", naming) if "image_size" in members else None
-    fps = _array(members, "fps", naming) if "fps" in members else np.zeros(count)
-    for key, value in (("clip", clip), ("frame", frame), ("subject", person), ("fps", fps)):
-        _same_length(value, count, key, naming.where)
+
+    def column(key: str, default: Any, kinds: str, tail: tuple[int, ...] = ()) -> Array:
+        if key not in members:
+            return np.broadcast_to(default, (count, *tail))
+        value = _array(members, key, naming, kinds)
+        if value.shape != (count, *tail):
+            raise ValueError(
+                f"{naming.where}: {key}: got shape {value.shape}, expected {(count, *tail)}"
+            )
+        return value
+
+    frame = column("frame", np.arange(count), "iu").astype(np.int64)
+    person = column("subject", "0", "U")
+    confidence = column("confidence", 1.0, "fiu", (17,)).astype(np.float64)
+    size = column("image_size", np.nan, "fiu", (2,)).astype(np.float64)
+    fps = column("fps", 0.0, "fiu").astype(np.float64)
+    clip, camera = column("clip", 0, "iu"), column("camera", 0, "iu")
+    videos, number = np.unique(np.stack((clip, camera), axis=1), axis=0, return_inverse=True)
+    order = np.argsort(number.ravel(), kind="stable")
+    ends = np.cumsum(np.bincount(number.ravel(), minlength=len(videos)))
     found = []
-    for number in np.unique(clip):
-        rows = np.flatnonzero(clip == number)
-        first = int(rows[0])
-        name = f"{naming.name}/{number}" if clip.max() else naming.name
+    for video, rows in zip(videos, np.split(order, ends[:-1]), strict=True):
+        name = f"{naming.name}/{video[0]}/{video[1]}" if len(videos) > 1 else naming.name
+        width, height = (float(side) for side in size[rows[0]])
         found.append(
             Naming(name, naming.where).detections(
                 "canonical", points[rows], confidence[rows], frame[rows],
                 frames=len(np.unique(frame[rows])), person=person[rows], joints="h36m_17",
-                image_size=None if size is None else (float(size[first][0]), float(size[first][1])),
-                fps=float(fps[first]), shared=True,
+                image_size=None if np.isnan(width) else (width, height), fps=float(fps[rows[0]]),
+                shared=True,
             )
         )  # fmt: skip
     return found
 
 
 def _videopose3d(members: Mapping[str, Any], naming: Naming) -> list[Detections]:
-    videos = members["positions_2d"]
     where = f"{naming.where}: positions_2d"
-    if not isinstance(videos, dict):
-        raise ValueError(f"{where}: got {type(videos).__name__}, expected a dictionary of videos")
     metadata = members.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     sizes = metadata.get("video_metadata")
     sizes = sizes if isinstance(sizes, dict) else {}
     found = []
+    for subject, names, points in _videos(members["positions_2d"], where):
+        array = np.asarray(points)
+        if array.dtype.kind not in "fiu" or array.ndim != 3:
+            raise ValueError(
+                f"{where}: {': '.join((subject, *names))}: got shape {array.shape} of "
+                f"{array.dtype}, expected numbers (T, S, 2)"
+            )
+        count = len(array)
+        name = "/".join((naming.name, subject, *names))
+        found.append(
+            Naming(name, naming.where).detections(
+                "videopose3d", array.astype(np.float64), None, np.arange(count), frames=count,
+                person=np.full(count, subject), joints=_layout(metadata, array.shape[1]),
+                image_size=_size(sizes.get(subject)), shared=True,
+            )
+        )  # fmt: skip
+    if not found:
+        raise ValueError(f"{where}: got no videos, expected at least one")
+    return found
+
+
+def _videos(videos: Any, where: str) -> Iterator[tuple[str, list[str], Any]]:
+    """Subject, what else names the video, and its points."""
+    if not isinstance(videos, dict):
+        raise ValueError(f"{where}: got {type(videos).__name__}, expected a dictionary of videos")
     for subject, actions in videos.items():
         if not isinstance(actions, dict):
             raise ValueError(f"{where}: {subject}: got no dictionary of actions")
         for action, cameras in actions.items():
-            single = isinstance(cameras, np.ndarray) and cameras.ndim == 3
-            for number, points in enumerate([cameras] if single else cameras):
-                name = "/".join(
-                    str(part)
-                    for part in (naming.name, subject, action, number)
-                    if part != "custom" and not (part == 0 and len(cameras) == 1)
+            if isinstance(cameras, np.ndarray):
+                cameras = [cameras] if cameras.ndim == 3 else list(np.atleast_1d(cameras))
+            if not isinstance(cameras, (list, tuple)):
+                raise ValueError(
+                    f"{where}: {subject}: {action}: got {type(cameras).__name__}, expected arrays"
                 )
-                array = np.asarray(points)
-                if array.dtype.kind not in "fiu" or array.ndim != 3:
-                    raise ValueError(
-                        f"{where}: {subject}: {action}: {number}: got shape {array.shape} of "
-                        f"{array.dtype}, expected numbers (T, S, 2)"
-                    )
-                count = len(array)
-                found.append(
-                    Naming(name, naming.where).detections(
-                        "videopose3d", array.astype(np.float64), None, np.arange(count),
-                        frames=count, person=np.full(count, str(subject)),
-                        joints=_layout(metadata, array.shape[1]), image_size=_size(sizes, subject),
-                        shared=True,
-                    )
-                )  # fmt: skip
-    return found
+            # a video of one's own is called "custom"
+            names = [] if action == "custom" else [str(action)]
+            for number, points in enumerate(cameras):
+                yield str(subject), names + [str(number)] * (len(cameras) > 1), points
 
 
 def _layout(metadata: Mapping[str, Any], count: int) -> str | None:
@@ -209,8 +224,7 @@ def _layout(metadata: Mapping[str, Any], count: int) -> str | None:
         return None
 
 
-def _size(sizes: Mapping[Any, Any], video: Any) -> tuple[float, float] | None:
-    size = sizes.get(video)
+def _size(size: Any) -> tuple[float, float] | None:
     if not isinstance(size, dict):
         return None
     width, height = size.get("w"), size.get("h")
