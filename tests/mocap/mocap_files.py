@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poseda.data.mocap.anatomy import UNITS, check_body, knees_forward
+from poseda.data.mocap.world import UNITS
+from poseda.data.prepare.anatomy import check_anatomy
 from poseda.data.synthetic import forward_kinematics, perform, sample_body
 from poseda_ext.skeleton import H36M_17
 
@@ -40,10 +41,9 @@ def lengths(poses: Array) -> Array:
     return found
 
 
-def check_anatomy(poses: Array) -> None:
+def check_person(poses: Array) -> None:
     """(F, 17, 3) metres, z up, of a person on foot: left is left, bones are human, the head up."""
-    check_body(poses, "mapped")
-    assert knees_forward(poses) > 0.5
+    check_anatomy(poses, "mapped")
     height = [
         poses[:, AT[name], 2].mean() for name in ("Head", "Neck/Nose", "Thorax", "Spine", "Hip")
     ]

@@ -16,7 +16,7 @@ from mocap_files import (
     asf_text,
     bvh_text,
     c3d_bytes,
-    check_anatomy,
+    check_person,
     joints_file,
     random_acclaim,
     shift,
@@ -383,7 +383,7 @@ def test_joint_centres_lie_inside_of_their_markers(tmp_path: Path) -> None:
     table = find_table(clip.joints, "gait")
     assert table.name == "plug-in-gait"
     poses = 0.001 * map_joints(table, clip.joints, clip.positions)
-    check_anatomy(poses)
+    check_person(poses)
     for name in ("Hip", "Knee", "Foot", "Shoulder", "Elbow", "Wrist"):
         for side in "LR":
             joint = AT[side + name]
@@ -402,7 +402,7 @@ def test_cmu_marker_names_and_missing_side_markers() -> None:
     found = add_joint_centres(clip)
     assert found.joints[: len(kept)] == clip.joints
     poses = map_joints(TABLES["plug-in-gait"], found.joints, found.positions)
-    check_anatomy(poses)
+    check_person(poses)
     np.testing.assert_allclose(poses[:, AT["LHip"]], expected[:, AT["LHip"]], atol=1e-9)
     assert np.linalg.norm(poses - expected, axis=-1)[:, [AT["LKnee"], AT["RFoot"]]].max() < 0.06
 

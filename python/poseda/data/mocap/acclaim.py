@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseda.data.mocap.clip import Clip, numbers_of, read_text
-from poseda.data.mocap.kinematics import place_joints, rotations
+from poseda.data.mocap.kinematics import place_joints, rotations, world_turns
 
 Array = NDArray[Any]
 
@@ -313,4 +313,5 @@ def _place(skeleton: Skeleton, frames: dict[str, Array]) -> Array:
             offsets.append(bone.offset)
         ordered = angles[:, ["xyz".index(axis) for axis in bone.axes[::-1]]]
         turns.append(bone.frame @ rotations(ordered, bone.axes[::-1]) @ bone.frame.T)
-    return place_joints(skeleton.parents, offsets, turns, moving=True)
+    world = world_turns(skeleton.parents, turns)
+    return place_joints(skeleton.parents, offsets, world, moving=True)

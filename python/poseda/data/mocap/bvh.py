@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseda.data.mocap.clip import Clip, numbers_of, read_text
-from poseda.data.mocap.kinematics import place_joints, rotations
+from poseda.data.mocap.kinematics import place_joints, rotations, world_turns
 
 Array = NDArray[Any]
 
@@ -186,4 +186,5 @@ def _place(joints: list[_Joint], numbers: Array) -> Array:
         offsets.append(offset)
         axes = "".join(joint.channels[column][1] for column in turning)
         turns.append(rotations(np.radians(own[:, turning]), axes))
-    return place_joints([joint.parent for joint in joints], offsets, turns, moving=False)
+    parents = [joint.parent for joint in joints]
+    return place_joints(parents, offsets, world_turns(parents, turns), moving=False)

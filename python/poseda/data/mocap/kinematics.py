@@ -30,30 +30,43 @@ def rotations(angles: Array, axes: str) -> Array:
     return product
 
 
+def world_turns(parents: Sequence[int], turns: Sequence[Array]) -> list[Array]:
+    """How each joint of a tree turns against the world.
+
+    Args:
+        parents: the parent of each of J joints, -1 for the root; ``parents[j] < j``.
+        turns: J times (F, 3, 3), how each turns against its parent.
+
+    Returns:
+        J times (F, 3, 3).
+    """
+    world: list[Array] = []
+    for parent, turn in zip(parents, turns, strict=True):
+        world.append(world[parent] @ turn if parent >= 0 else turn)
+    return world
+
+
 def place_joints(
-    parents: Sequence[int], offsets: Sequence[Array], turns: Sequence[Array], moving: bool
+    parents: Sequence[int], offsets: Sequence[Array], world: Sequence[Array], moving: bool
 ) -> Array:
     """Positions of the joints of a tree.
 
     Args:
-        parents: the parent of each of J joints, -1 for the root; ``parents[j] < j``.
+        parents: as in `world_turns`.
         offsets: J times (3,) or (F, 3), from the parent to the joint; of the root, from the origin.
-        turns: J times (F, 3, 3), how each joint turns against its parent.
+        world: J times (F, 3, 3), from `world_turns`.
         moving: whether a joint's own turn also turns its offset (a bone that ends in the joint, as
             in ASF), or the turns above it alone (a joint that carries the bones below, as in BVH).
 
     Returns:
         (F, J, 3) positions.
     """
-    frames = len(turns[0])
+    frames = len(world[0])
     places = np.zeros((frames, len(parents), 3))
-    world: list[Array] = []
     for joint, parent in enumerate(parents):
         if parent < 0:
-            world.append(turns[joint])
             places[:, joint] = offsets[joint]
             continue
-        world.append(world[parent] @ turns[joint])
         carrier = world[joint if moving else parent]
         bone = np.broadcast_to(offsets[joint], (frames, 3))
         places[:, joint] = places[:, parent] + np.einsum("fij,fj->fi", carrier, bone)

@@ -6,9 +6,11 @@ from poseda.data.prepare.keypoints import PrepareKeypoints
 from poseda.data.prepare.mocap import Mocap
 from poseda.data.prepare.mpi_inf_3dhp import MpiInf3dhp
 from poseda.data.prepare.ski import Ski
+from poseda.data.prepare.three_dpw import ThreeDPW
 
 #: name on the command line to the preparation
 PREPARATIONS: dict[str, type[Preparation]] = {
+    "3dpw": ThreeDPW,
     "human36m": Human36m,
     "keypoints": PrepareKeypoints,
     "mocap": Mocap,

@@ -11,20 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseda.data.joint_maps import JointMap
-from poseda.data.mocap.anatomy import (
-    UNITS,
-    Up,
-    check_body,
-    check_sides,
-    find_unit,
-    find_up,
-    to_z_up,
-)
 from poseda.data.mocap.clip import Clip
 from poseda.data.mocap.recordings import Format, Recording, find_recordings
 from poseda.data.mocap.render import centre, resample, view
 from poseda.data.mocap.rig import Rig, load_rig
 from poseda.data.mocap.skeletons import TABLES, find_table, load_table, map_joints
+from poseda.data.mocap.world import UNITS, Up, find_unit, find_up, to_z_up
+from poseda.data.prepare.anatomy import check_anatomy
 from poseda.data.prepare.base import Preparation, Report
 from poseda.data.writer import PoseWriter
 
@@ -135,7 +128,7 @@ class Mocap(Preparation):
             report.find(f"up: {up} (heads are above feet along it in {share:.0%} of the frames)")
         else:
             up = self.up
-        check_sides(poses, where)
+        _check(poses * unit, where)
         return _Reading(table, unit, up)
 
     def _table(self, clip: Clip, where: str) -> JointMap:
@@ -185,7 +178,7 @@ class Mocap(Preparation):
         if not whole.any():
             report.drop("a joint is not there", len(poses) * len(rig.cameras))
             return 0
-        check_body(poses[whole], recording.where)
+        _check(poses[whole], recording.where)
         fps = self.fps or clip.fps
         if fps > clip.fps * (1 + 1e-6):
             raise ValueError(
@@ -220,6 +213,14 @@ class Mocap(Preparation):
         name = f"{clip.subject}/{clip.name}".encode()
         drawn = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") / 2**64
         return int(drawn < self.test_part)
+
+
+def _check(poses: Array, where: str) -> None:
+    """Refuses what are no people in metres, in a right-handed frame."""
+    try:
+        check_anatomy(poses[np.isfinite(poses).all(axis=(1, 2))], where)
+    except ValueError as error:
+        raise ValueError(f"{error}; --unit, --up and --joints tell them") from error
 
 
 def _some(positions: Array) -> Array:
