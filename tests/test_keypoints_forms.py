@@ -75,7 +75,7 @@ def openpose_frame(*people: Array, confidence: float = 0.8) -> dict[str, Any]:
             {
                 "person_id": [-1],
                 "pose_keypoints_2d": np.insert(each, 2, confidence, axis=1).ravel().tolist(),
-                "face_keypoints_2d": [],
+                "face_keypoints_2d": [7.0, 8.0, 0.5] * 70,
                 "hand_left_keypoints_2d": [],
                 "pose_keypoints_3d": [],
             }
@@ -160,6 +160,25 @@ def test_mmpose_demo(tmp_path: Path, pose: Array, name: str) -> None:
     assert keypoints.image_size is None
     assert keypoints.fps == 0
     assert "mmpose" in keypoints.lines[0] and name in keypoints.lines[0]
+
+
+@pytest.mark.parametrize("first", ["right", "left"])
+def test_mmpose_names_of_human36m(tmp_path: Path, pose: Array, first: str) -> None:
+    """Its version 0 called the right leg, which comes first, the left one."""
+    legs = (first, "left" if first == "right" else "right")
+    names = [
+        "root",
+        *(f"{side}_{part}" for side in legs for part in ("hip", "knee", "foot")),
+        *("spine", "thorax", "neck_base", "head"),
+        *(
+            f"{side}_{part}"
+            for side in ("left", "right")
+            for part in ("shoulder", "elbow", "wrist")
+        ),
+    ]
+    content = mmpose_demo(detected(WORLD, "h36m_17"), "h36m_17")
+    content["meta_info"]["keypoint_id2name"] = {str(n): name for n, name in enumerate(names)}
+    check(read_keypoints(write(tmp_path / "k.json", content)), pose, list(range(17)))
 
 
 def test_mmpose_inferencer(tmp_path: Path, pose: Array) -> None:

@@ -148,7 +148,7 @@ def test_the_most_seen_people_are_kept(tmp_path: Path, people: list[Array]) -> N
     frames = [[people[0][t]] * (t < 8) + [people[2][t]] for t in range(30)]
     keypoints = read_keypoints(video(tmp_path / "v.json", frames), max_people=1)
     assert set(keypoints.person) == {"v/2"} and len(keypoints) == 30
-    assert any("dropped 1 people: others" in line for line in keypoints.lines)
+    assert any("1 people were dropped: others" in line for line in keypoints.lines)
 
 
 def test_clips_of_several_files_are_apart(tmp_path: Path, people: list[Array]) -> None:
@@ -255,8 +255,10 @@ def test_incomplete_people_are_dropped_and_counted(tmp_path: Path) -> None:
     keypoints = read_keypoints(path)
     assert (keypoints.frame / 100).tolist() == [0, 1, 3, 4, 6, 7]
     assert keypoints.about["dropped"] == 3
-    assert any("dropped 3 people in frames: no hip" in line for line in keypoints.lines)
-    assert any("dropped 1 people in frames: no joint was seen" in line for line in keypoints.lines)
+    assert any("3 people in frames were dropped: no hip" in line for line in keypoints.lines)
+    assert any(
+        "1 people in frames were dropped: no joint was seen" in line for line in keypoints.lines
+    )
 
 
 def test_nan_and_zero_are_not_seen(tmp_path: Path) -> None:
@@ -278,7 +280,7 @@ def test_what_is_far_outside_the_image_is_not_seen(tmp_path: Path) -> None:
     keypoints = read_keypoints(save(tmp_path / "k.npz", points, image_size=SIZE))
     assert keypoints.confidence[4, AT["LWrist"]] == 0
     assert keypoints.confidence[5, AT["LWrist"]] == SEEN
-    assert any("1 joints were far outside" in line for line in keypoints.lines)
+    assert any("1 joints lie far outside" in line for line in keypoints.lines)
     pose_set_from_arrays(keypoints.arrays(INTRINSICS), name="x")
 
 

@@ -106,6 +106,8 @@ def _read_files(files: Sequence[Path]) -> list[Detections]:
             if kind is None:
                 found += _read_json(content, naming)
             else:
+                if openpose.is_frame(content):
+                    content = openpose.body_alone(content)
                 video = numbered(path.stem)[0]
                 single.setdefault((kind, str(path.with_name(video))), []).append((path, content))
         else:

@@ -148,6 +148,20 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+def _mmpose_h36m(first: str, second: str) -> list[str]:
+    """Human3.6M's joints in MMPose, with the sides that it calls the first and the second leg."""
+    legs = [f"{side}{part}" for side in (first, second) for part in ("hip", "knee", "foot")]
+    arms = [
+        f"{side}{part}" for side in ("left", "right") for part in ("shoulder", "elbow", "wrist")
+    ]
+    return ["root", *legs, "spine", "thorax", "neckbase", "head", *arms]
+
+
+#: Other names of the same joints. MMPose before 1.0 had the names of Human3.6M's legs, not their
+#: places, the wrong way round.
+_OTHER_NAMES = {"h36m_17": (_mmpose_h36m("right", "left"), _mmpose_h36m("left", "right"))}
+
+
 def joint_set_of(names: Iterable[str], where: str) -> str:
     """The joint set that has these joints in this order.
 
@@ -156,13 +170,8 @@ def joint_set_of(names: Iterable[str], where: str) -> str:
     """
     names = list(names)
     wanted = [plain(name) for name in names]
-    aliases = {"root": "hip", "neckbase": "neck/nose"}  # Human3.6M's joints in MMPose
-    h36m = [
-        plain(aliases.get(name, name)).replace("left", "l").replace("right", "r") for name in wanted
-    ]
     for each in JOINT_SETS.values():
-        has = [plain(joint) for joint in each.joints]
-        if has == wanted or (each.name.startswith("h36m") and has == h36m):
+        if wanted in [[plain(joint) for joint in each.joints], *_OTHER_NAMES.get(each.name, ())]:
             return each.name
     raise ValueError(
         f"{where}: got {len(names)} joints {', '.join(names[:6])}, ..., which are in the order of "

@@ -30,6 +30,21 @@ def is_frame(content: Any) -> bool:
     return isinstance(content, dict) and ("people" in content or "bodies" in content)
 
 
+def body_alone(content: dict[str, Any]) -> dict[str, Any]:
+    """A frame without hands, faces and 3D, which take far more memory than the body."""
+    key = "people" if "people" in content else "bodies"
+    people = content[key]
+    if not isinstance(people, list):
+        return {key: people}
+    kept = ("person_id", *_KEYS.values())
+    return {
+        key: [
+            {name: each[name] for name in kept if name in each} if isinstance(each, dict) else each
+            for each in people
+        ]
+    }
+
+
 def is_frames(content: Any) -> bool:
     """AlphaPose's frames of OpenPose's form."""
     return isinstance(content, dict) and bool(content) and all(map(is_frame, content.values()))
