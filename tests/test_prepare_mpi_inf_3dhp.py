@@ -230,9 +230,8 @@ def test_original_files_come_back(original: Path, labels: Any) -> None:
     assert set(arrays["camera"]) == {*made.CAMERAS, 14}
     assert len(set(arrays["clip"])) == 16 + 6
     assert about["labels"] == labels and about["frames"] == "all"
-    assert about["root"] == (
-        "as in the files" if labels == "annot3" else "solved from the 2D joints"
-    )
+    moved = "moved by the scale of univ_annot3"
+    assert about["root"] == ("as in the files" if labels == "annot3" else moved)
     assert about["reprojection_error_px"] < 0.001
     assert any(line.startswith("S1 Seq1: 192 of 192 frames, cameras 0 1 2 4") for line in lines)
 
@@ -241,7 +240,7 @@ def test_valid_univ_annot3_frames_are_the_default(original: Path) -> None:
     arrays, about, lines = prepare(original, split="test")
     assert len(arrays["frame"]) == 6 * VALID.sum()
     assert_array_equal(of_clip(arrays, "TS2", "TS2", 8)["frame"], np.flatnonzero(VALID))
-    assert about["protocol"] == "48 valid frames of TS1 TS2 TS3 TS4 TS5 TS6, univ_annot3"
+    assert about["protocol"] == "48 valid test frames of TS1 TS2 TS3 TS4 TS5 TS6"
     assert about["dataset"] == "MPI-INF-3DHP" and "research" in about["licence"]
     assert "dropped 96 frames: not among the valid test frames" in lines
 
@@ -252,7 +251,7 @@ def test_frames_of_adaptpose(tmp_path: Path) -> None:
     arrays, about, lines = prepare(tmp_path / "data", frames="adaptpose")
     assert_array_equal(of_clip(arrays, "TS3", "TS3", 8)["frame"], np.arange(100, 110))
     assert_array_equal(of_clip(arrays, "TS2", "TS2", 8)["frame"], np.arange(110))
-    assert about["protocol"] == "120 adaptpose frames of TS2 TS3, univ_annot3"
+    assert about["protocol"] == "120 adaptpose test frames of TS2 TS3"
     assert "not there: TS1, TS4, TS5, TS6" in lines
 
 
@@ -277,6 +276,35 @@ def test_impossible_frames_are_dropped(tmp_path: Path) -> None:
     assert "dropped 1 frames: a joint more than an image size outside the image" in lines
     assert "dropped 1 frames: a joint behind the camera" in lines
     assert "dropped 1 frames: a joint is hidden or not a finite number" in lines
+
+
+def test_wrong_legs_of_univ_annot3_move_nobody(tmp_path: Path) -> None:
+    # As in the data set's TS6, whose knees and ankles of univ_annot3 are not those of annot3.
+    path = made.write_test(tmp_path / "data", "TS6", VALID, "v7.3")
+    variables = made.sequence_variables("TS6", VALID)
+    variables["univ_annot3"][:, [9, 10, 12, 13]] += 40
+    made.save_matlab(path, variables, "v7.3")
+    arrays, _, _ = prepare(tmp_path / "data", frames="all")
+    view = made.sequence_view("TS6", FRAMES)
+    assert_allclose(arrays["pose3d"][:, 0], view.scale * view.pose3d[:, 0], rtol=3e-7)
+
+
+def test_wrong_intrinsics_are_told(original: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(original, tmp_path / "data"))
+    path = folder / "S1" / "Seq1" / "camera.calibration"
+    path.write_text(path.read_text().replace("1497.693 0 1024.704", "1497.693 0 1044.704"))
+    lines = prepare(folder, labels="annot3", split="train")[2]
+    (line,) = [line for line in lines if "are the intrinsics those of this recording?" in line]
+    assert line.startswith("S1 Seq1") and "median reprojection error 20 pixels" in line
+    assert "not there: S1 Seq2, S2 Seq1, S3 Seq1" in "\n".join(lines)
+
+
+def test_data_set_found_twice_needs_a_choice(original: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        shutil.copytree(original, tmp_path / "data" / name)
+    refused(tmp_path / "data", "found the data set more than once, in .*first, .*second; name one")
+    shutil.rmtree(tmp_path / "data" / "second")
+    assert prepare(tmp_path / "data")[1]["frames"] == "valid"
 
 
 def test_missing_calibration_is_named(changed: Path) -> None:
@@ -546,9 +574,11 @@ def test_poseaug_file_comes_back(tmp_path: Path) -> None:
         chosen = made.View(view.pose3d[:, own], view.pose2d[:, own], view.scale)
         assert_view(rows, chosen, slice(None), "univ_annot3")
     assert (arrays["confidence"][:, neck] == 0).all() and (arrays["confidence"][:, own] == 1).all()
-    assert about["protocol"].startswith("2,929 valid frames of TS1") and "Neck" in about["joints"]
+    assert (
+        about["protocol"].startswith("2,929 valid test frames of TS1") and "Neck" in about["joints"]
+    )
     assert about["reprojection_error_px"] < 0.001
-    assert "root positions: solved from the 2D joints with the known intrinsics" in lines
+    assert "root positions: solved from the 2D joints" in lines
     refused(folder, "labels: got annot3, but test_3dhp.npz fix it to univ_annot3", labels="annot3")
     refused(folder, "frames: got all, but test_3dhp.npz fix it to valid", frames="all")
 
@@ -615,7 +645,7 @@ def test_adaptpose_files_come_back(tmp_path: Path) -> None:
     refused(folder, "choose with --split train or --split test")
     arrays, about, _ = prepare(folder, split="test")
     assert about["labels"] == "annot3"
-    assert about["protocol"].startswith("460 adaptpose frames")
+    assert about["protocol"].startswith("460 adaptpose test frames")
     assert_array_equal(of_clip(arrays, "TS3", "TS3", 8)["frame"], np.arange(100, 110))
     refused(
         folder, "frames: got valid, but .* fix it to adaptpose or all", split="test", frames="valid"

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poseda.data.prepare.anatomy import check_anatomy, check_pose2d
 from poseda.data.prepare.base import Report
-from poseda.data.prepare.geometry import far_outside, reprojection_error, solve_root
-from poseda.data.prepare.mpi_inf_3dhp.clips import Clip
-from poseda.data.prepare.mpi_inf_3dhp.tables import VALID_FRAMES, Frames, Labels
+from poseda.data.prepare.geometry import far_outside, reprojection_error
+from poseda.data.prepare.mpi_inf_3dhp.clips import Clip, body_scale
+from poseda.data.prepare.mpi_inf_3dhp.tables import TRAIN_FRAMES, VALID_FRAMES, Frames, Labels
 from poseda_ext.skeleton import H36M_17
 
 Array = NDArray[Any]
+RootSource = Literal[
+    "as in the files", "moved by the scale of univ_annot3", "solved from the 2D joints"
+]
 
 #: of the longer image side: median distance of 2D joints from the image of the 3D ones in a clip
 MAX_ERROR = 0.02
+#: likewise, above which the user is told; the lens outdoors is distorted
+NOTABLE_ERROR = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +35,7 @@ class Rows:
         pose3d: (N, 17, 3) metres, absolute in the camera frame, or None.
         confidence: (N, 17), or None where all joints are the data set's own.
         frame: (N,) numbers.
-        solved: whether the root was solved from the 2D joints.
+        root: where the root positions are from, None without 3D.
         error: median reprojection error in pixels, NaN without 3D.
     """
 
@@ -38,7 +43,7 @@ class Rows:
     pose3d: Array | None
     confidence: Array | None
     frame: Array
-    solved: bool
+    root: RootSource | None
     error: float
 
 
@@ -64,13 +69,13 @@ def canonical(clip: Clip, labels: Labels | None, frames: Frames | None, report: 
     pose3d = None if pose3d is None else pose3d[finite]
     keep = ~far_outside(pose2d, clip.camera.image_size)
     report.drop("a joint more than an image size outside the image", int((~keep).sum()))
-    solved, error = False, np.nan
+    root, error = None, np.nan
     if pose3d is None:
         # Cameras that look down are turned about their axis too.
         check_pose2d(pose2d, clip.where, upright=clip.camera.camera_class != "ceiling")
     elif len(frame):
         check_anatomy(pose3d, clip.where)
-        pose3d, solved = _placed(clip, labels, pose2d, pose3d)
+        pose3d, root = _placed(clip, labels, pose2d, pose3d)
         error = _checked_error(clip, pose2d, pose3d)
         behind = keep & (pose3d[..., 2] <= 0).any(1)
         report.drop("a joint behind the camera", int(behind.sum()))
@@ -81,23 +86,24 @@ def canonical(clip: Clip, labels: Labels | None, frames: Frames | None, report: 
         pose3d=pose3d,
         confidence=_confidence(clip, int(keep.sum())),
         frame=frame[keep],
-        solved=solved,
+        root=root,
         error=error,
     )
 
 
-def _placed(clip: Clip, labels: Labels | None, pose2d: Array, pose3d: Array) -> tuple[Array, bool]:
-    """The poses at their absolute positions, and whether these were solved.
-
-    `univ_annot3` is scaled about the pelvis, which then is too near or too far for the 2D joints.
-    """
+def _placed(
+    clip: Clip, labels: Labels | None, pose2d: Array, pose3d: Array
+) -> tuple[Array, RootSource]:
+    """The poses at positions that fit their 2D joints, and where these are from."""
     root = pose3d[:, :1]
-    if labels == "annot3" and root.any():
-        return pose3d, False
+    given = bool(root.any())
+    if given and labels == "annot3":
+        return pose3d, "as in the files"
     relative = pose3d - root
-    intrinsics = np.asarray(clip.camera.intrinsics)
-    solved = solve_root(relative[:, clip.own], pose2d[:, clip.own], intrinsics)
-    return relative + solved[:, None], True
+    solved = clip.solved_root(pose3d, pose2d)
+    if given:  # one scale per person is steadier than a root per frame
+        return relative + body_scale(root[:, 0], solved) * root, "moved by the scale of univ_annot3"
+    return relative + solved[:, None], "solved from the 2D joints"
 
 
 def _checked_error(clip: Clip, pose2d: Array, pose3d: Array) -> float:
@@ -127,6 +133,7 @@ class _Group:
     """The clips of one recording."""
 
     split: int
+    side: int  #: pixels of the longer image side
     cameras: list[int] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)
     kept: int = 0
@@ -138,38 +145,42 @@ class Summary:
     """What was written, recording by recording."""
 
     groups: dict[str, _Group] = field(default_factory=dict)
-    solved: bool = False
-    labelled: bool = False
+    root: RootSource | None = None
     made_up: bool = False
 
     def add(self, clip: Clip, rows: Rows) -> None:
         name = clip.subject if clip.split else f"{clip.subject} {clip.action}"
-        group = self.groups.setdefault(name, _Group(clip.split))
+        group = self.groups.setdefault(name, _Group(clip.split, max(clip.camera.image_size)))
         group.cameras.append(clip.camera.number)
         group.errors.append(rows.error)
         group.kept += len(rows.frame)
         group.total += len(clip.frame)
-        self.solved |= rows.solved
-        self.labelled |= rows.pose3d is not None
+        self.root = self.root or rows.root
         self.made_up |= rows.confidence is not None
 
     def lines(self) -> list[str]:
         """For the user."""
         lines = [_line(name, group) for name, group in self.groups.items()]
-        missing = [name for name in VALID_FRAMES if name not in self.groups]
-        if self._tests() and missing:
+        missing = [
+            name
+            for part in ([" ".join(pair) for pair in TRAIN_FRAMES], list(VALID_FRAMES))
+            if any(name in self.groups for name in part)
+            for name in part
+            if name not in self.groups
+        ]
+        if missing:
             lines.append(f"not there: {', '.join(missing)}")
-        if self.solved:
-            lines.append("root positions: solved from the 2D joints with the known intrinsics")
+        if self.root:
+            lines.append(f"root positions: {self.root}")
         if self.made_up:
             lines.append("Neck/Nose: half-way from Thorax to Head, confidence 0")
         return lines
 
-    def about(self, frames: Frames | None, labels: Labels | None) -> dict[str, Any]:
+    def about(self, frames: Frames | None) -> dict[str, Any]:
         """What the file says of itself."""
         about: dict[str, Any] = {}
-        if self.labelled:
-            about["root"] = "solved from the 2D joints" if self.solved else "as in the files"
+        if self.root:
+            about["root"] = self.root
             errors = [error for group in self.groups.values() for error in group.errors]
             about["reprojection_error_px"] = round(float(np.nanmax(errors)), 3)
         if self.made_up:
@@ -178,9 +189,7 @@ class Summary:
         if tests:
             count = sum(group.kept for group in tests.values())
             about["frames"] = frames
-            about["protocol"] = (
-                f"{count:,} {frames} frames of {' '.join(tests)}, {labels or 'unknown labels'}"
-            )
+            about["protocol"] = f"{count:,} {frames} test frames of {' '.join(tests)}"
         return about
 
     def _tests(self) -> dict[str, _Group]:
@@ -191,5 +200,8 @@ def _line(name: str, group: _Group) -> str:
     cameras = f", cameras {' '.join(map(str, group.cameras))}" if group.split == 0 else ""
     line = f"{name}: {group.kept:,} of {group.total:,} frames{cameras}"
     if np.isfinite(group.errors).any():
-        line += f"; median reprojection error {np.nanmax(group.errors):.3g} pixels"
+        error = float(np.nanmax(group.errors))
+        line += f"; median reprojection error {error:.3g} pixels"
+        if error > NOTABLE_ERROR * group.side:
+            line += " (much: are the intrinsics those of this recording?)"
     return line

@@ -15,10 +15,13 @@ from poseda.data.joint_maps import JointMap
 from poseda.data.poseset import MAX_NORMALISED
 from poseda.data.prepare.geometry import solve_root
 from poseda.data.prepare.mpi_inf_3dhp.tables import ADAPTPOSE_SKIPS, Camera, Frames, Labels
+from poseda_ext.skeleton import H36M_17
 
 Array = NDArray[Any]
 
-#: how far the depth of a solved root over that of the file may be from 1 for unscaled poses
+_LEGS = [H36M_17.names.index(name) for name in ("RKnee", "RFoot", "LKnee", "LFoot")]
+
+#: how far `body_scale` may be from 1 for poses that are true to size
 UNIVERSAL_SCALE = 0.005
 
 
@@ -60,6 +63,15 @@ class Clip:
         """The joints of `H36M_17` that the data set has, and that are not made of others."""
         return np.flatnonzero((self.joints.matrix > 0).sum(1) == 1)
 
+    def solved_root(self, pose3d: Array, pose2d: Array) -> Array:
+        """(N, 3) where poses (N, 17, 3) fit their 2D joints (N, 17, 2).
+
+        Without knees and feet: those of TS6's univ_annot3 are not those of its annot3.
+        """
+        used = np.setdiff1d(self.own, _LEGS)
+        relative = pose3d[:, used] - pose3d[:, :1]
+        return solve_root(relative, pose2d[:, used], np.asarray(self.camera.intrinsics))
+
     def chosen(self, frames: Frames) -> Array:
         """(F,) whether a frame belongs to the chosen ones; all of a train clip do."""
         if self.split == 0 or frames == "all":
@@ -97,30 +109,37 @@ class Source(Protocol):
         ...
 
 
-def labels_of(clips: Iterable[Clip]) -> Labels | None:
-    """Which labels 3D poses are, told by their absolute positions.
+def body_scale(root: Array, solved: Array) -> float:
+    """By what the poses of a clip were scaled about the pelvis.
 
-    ``annot3`` is the true pose: its image are the 2D joints. ``univ_annot3`` is the same, scaled
-    about the pelvis to one height for all people, so that only the pelvis fits its 2D joint. A
-    root solved from the 2D joints then moves by that scale.
+    ``annot3`` is the true pose: its image are the 2D joints. ``univ_annot3`` is the same with the
+    body scaled about the pelvis to one height for all people, so that only the pelvis still fits
+    its 2D joint. The whole fits where the pelvis moves along its ray by the same factor.
 
-    Returns:
-        None if the positions are relative to the root.
+    Args:
+        root: (F, 3) as in the file.
+        solved: (F, 3) at which the pose fits its 2D joints best.
     """
-    scales = []
+    return float(np.nanmedian(solved[:, 2] / root[:, 2]))
+
+
+def labels_of(clips: Iterable[Clip]) -> Labels | None:
+    """Which labels 3D poses are, told by `body_scale`; None if their roots are all at 0."""
+    differences = []
     for clip in clips:
         if clip.pose3d is None or len(clip.pose3d) == 0:
             continue
         some = slice(None, None, 1 + len(clip.pose3d) // 500)
-        pose3d = clip.joints.points(clip.pose3d[some])[:, clip.own]
-        pose2d = clip.joints.points(clip.pose2d[some])[:, clip.own]
-        root = pose3d[:, :1]
-        if root.any():
-            solved = solve_root(pose3d - root, pose2d, np.asarray(clip.camera.intrinsics))
-            scales.append(abs(np.nanmedian(solved[:, 2] / root[:, 0, 2]) - 1))
-    if not scales:
+        pose3d, pose2d = (
+            clip.joints.points(clip.pose3d[some]),
+            clip.joints.points(clip.pose2d[some]),
+        )
+        if pose3d[:, 0].any():
+            scale = body_scale(pose3d[:, 0], clip.solved_root(pose3d, pose2d))
+            differences.append(abs(scale - 1))
+    if not differences:
         return None
-    return "univ_annot3" if max(scales) > UNIVERSAL_SCALE else "annot3"
+    return "univ_annot3" if max(differences) > UNIVERSAL_SCALE else "annot3"
 
 
 def in_pixels(points: Array, image_size: tuple[int, int]) -> Array:

@@ -62,11 +62,11 @@ class MpiInf3dhp(Preparation):
             if len(rows.frame):
                 writer.add(**_columns(clip, rows, number))
         about |= {
-            "labels": (labels or "unknown") if summary.labelled else "none",
+            "labels": (labels or "unknown") if summary.root else "none",
             "pose2d": "ground truth",
             "source": source.title,
             "files": list(source.names),
-            **summary.about(frames, labels),
+            **summary.about(frames),
         }
         for line in summary.lines():
             report.find(line)

@@ -45,18 +45,9 @@ class Original:
     def find(
         cls, folder: Path, train: bool, test: bool, labels: Labels | None = None
     ) -> Original | None:
-        annotations = [
-            path
-            for pattern in ("S[0-9]/Seq[0-9]/annot.mat", "*/S[0-9]/Seq[0-9]/annot.mat")
-            for path in sorted(folder.glob(pattern))
-        ]
-        tests = [
-            path
-            for pattern in ("TS[0-9]/annot_data.mat", "*/TS[0-9]/annot_data.mat")
-            for path in sorted(folder.glob(pattern))
-        ]
-        found = cls(annotations if train else [], tests if test else [])
-        return found if found.names else None
+        annotations = _found(folder, "S[0-9]/Seq[0-9]/annot.mat") if train else []
+        tests = _found(folder, "TS[0-9]/annot_data.mat") if test else []
+        return cls(annotations, tests) if annotations or tests else None
 
     def clips(self, labels: Labels | None) -> Iterator[Clip]:
         name = labels or self.labels[0]
@@ -64,6 +55,16 @@ class Original:
             yield from _train_clips(path, name)
         for path in self._test:
             yield _test_clip(path, name)
+
+
+def _found(folder: Path, pattern: str) -> list[Path]:
+    """Files in the folder, or in one folder of it."""
+    paths = sorted(folder.glob(pattern)) or sorted(folder.glob(f"*/{pattern}"))
+    parents = {path.parents[pattern.count("/")] for path in paths}
+    if len(parents) > 1:
+        listed = ", ".join(sorted(map(str, parents)))
+        raise ValueError(f"{folder}: found the data set more than once, in {listed}; name one")
+    return paths
 
 
 def _train_clips(path: Path, labels: Labels) -> Iterator[Clip]:
