@@ -26,7 +26,8 @@ class Hdf5File:
 
     def names(self) -> list[str]:
         """What lies at the top, without MATLAB's own ``#refs#`` and ``#subsystem#``."""
-        return sorted(name for name in self._file if not name.startswith("#"))
+        with _damage_named(self._where):
+            return sorted(name for name in map(str, self._file) if not name.startswith("#"))
 
     def array(self, name: str) -> Array:
         """A dataset of numbers.

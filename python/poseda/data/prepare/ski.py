@@ -174,7 +174,7 @@ def _add(
     keep = ~behind & ~far
     report.find(
         f"{part}: {int(keep.sum()):,} of {count:,} images; median reprojection error "
-        f"{error:.3g} pixels"
+        f"{error:.3f} pixels"
     )
     views, view = np.unique(np.stack((sequence, camera), 1), axis=0, return_inverse=True)
     for number in range(len(views)):

@@ -201,7 +201,7 @@ def _line(name: str, group: _Group) -> str:
     line = f"{name}: {group.kept:,} of {group.total:,} frames{cameras}"
     if np.isfinite(group.errors).any():
         error = float(np.nanmax(group.errors))
-        line += f"; median reprojection error {error:.3g} pixels"
+        line += f"; median reprojection error {error:.3f} pixels"
         if error > NOTABLE_ERROR * group.side:
             line += " (much: are the intrinsics those of this recording?)"
     return line

@@ -88,6 +88,9 @@ class Source(Protocol):
 
     Attributes:
         title: what they are, for the user.
+        origin: by whose code they are made.
+        train_file: name of one for the train set, if there are any.
+        test_file: name of one for the test set.
         names: of the files.
         labels: that they hold; the first is taken if the user does not say. None if they have no
             3D poses, or do not tell which.
@@ -95,6 +98,9 @@ class Source(Protocol):
     """
 
     title: ClassVar[str]
+    origin: ClassVar[str]
+    train_file: ClassVar[str | None]
+    test_file: ClassVar[str]
     names: tuple[str, ...]
     labels: tuple[Labels, ...]
     frames: tuple[Frames, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -10,7 +11,7 @@ from poseda.data.prepare.mpi_inf_3dhp.canonical import Rows, Summary, canonical
 from poseda.data.prepare.mpi_inf_3dhp.clips import Clip, Source
 from poseda.data.prepare.mpi_inf_3dhp.community import AdaptPose, PoseAug, PStmo, Spin
 from poseda.data.prepare.mpi_inf_3dhp.original import Original
-from poseda.data.prepare.mpi_inf_3dhp.tables import Frames, Labels
+from poseda.data.prepare.mpi_inf_3dhp.tables import LICENCE, ORIGIN, Frames, Labels
 from poseda.data.writer import PoseWriter
 
 SourceName = Literal["original", "p-stmo", "poseaug", "spin", "adaptpose"]
@@ -35,8 +36,8 @@ class MpiInf3dhp(Preparation):
     """
 
     dataset: ClassVar[str] = "MPI-INF-3DHP"
-    origin: ClassVar[str] = "https://vcai.mpi-inf.mpg.de/3dhp-dataset/"
-    licence: ClassVar[str] = "for research only, not commercial; see README.txt of the data set"
+    origin: ClassVar[str] = ORIGIN
+    licence: ClassVar[str] = LICENCE
 
     source: SourceName | None = None
     """Whose files; what lies in the folder if not given."""
@@ -86,27 +87,20 @@ class MpiInf3dhp(Preparation):
             )
         if not found:
             raise FileNotFoundError(
-                f"{self.folder}: has no {' or '.join(_expected(self.source, train, test))}; "
+                f"{self.folder}: has no {_expected(kinds.values(), train, test)}; "
                 f"{self._where_from()}"
             )
         return next(iter(found.values()))
 
 
-def _expected(source: SourceName | None, train: bool, test: bool) -> list[str]:
-    """The files that one could have put into the folder."""
-    names: dict[SourceName, tuple[list[str], list[str]]] = {
-        "original": (["S1/Seq1/annot.mat"], ["TS1/annot_data.mat"]),
-        "p-stmo": (["data_train_3dhp.npz"], ["data_test_3dhp.npz"]),
-        "poseaug": ([], ["test_3dhp.npz"]),
-        "spin": ([], ["mpi_inf_3dhp_valid.npz"]),
-        "adaptpose": (["data_3dhp_gt_train.npz"], ["data_3dhp_gt_test.npz"]),
-    }
-    return [
-        name
-        for kind, (of_train, of_test) in names.items()
-        if source in (None, kind)
-        for name in (*(of_train if train else ()), *(of_test if test else ()))
-    ]
+def _expected(kinds: Iterable[type[Source]], train: bool, test: bool) -> str:
+    """The files that one could have put into the folder, and by whose code they are made."""
+    offers = []
+    for kind in kinds:
+        names = [kind.train_file if train else None, kind.test_file if test else None]
+        if any(names):
+            offers.append(f"{' or '.join(filter(None, names))} ({kind.origin})")
+    return ", or ".join(offers) or "files of this part"
 
 
 _Choice = TypeVar("_Choice", bound=str)

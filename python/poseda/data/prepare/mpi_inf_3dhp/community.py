@@ -48,6 +48,9 @@ class PStmo:
     them, and the same names with ``_ori``, which hold annot3 (D3DP, PoSynDA)."""
 
     title: ClassVar[str] = "P-STMO's files"
+    origin: ClassVar[str] = "github.com/paTRICK-swk/P-STMO or github.com/hbing-l/PoSynDA"
+    train_file: ClassVar[str | None] = "data_train_3dhp.npz"
+    test_file: ClassVar[str] = "data_test_3dhp.npz"
     SUFFIXES: ClassVar[dict[Labels, str]] = {"univ_annot3": "", "annot3": "_ori"}
 
     def __init__(self, train: Path | None, test: Path | None) -> None:
@@ -149,6 +152,9 @@ class PoseAug:
     one test sequence after the other."""
 
     title: ClassVar[str] = "PoseAug's file"
+    origin: ClassVar[str] = "github.com/jfzhang95/PoseAug"
+    train_file: ClassVar[str | None] = None
+    test_file: ClassVar[str] = "test_3dhp.npz"
     labels: tuple[Labels, ...] = ("univ_annot3",)
     frames: tuple[Frames, ...] = ("valid",)
 
@@ -187,6 +193,9 @@ class Spin:
     """``mpi_inf_3dhp_valid.npz``: pixels and root-relative univ_annot3 of the valid frames."""
 
     title: ClassVar[str] = "SPIN's file"
+    origin: ClassVar[str] = "github.com/nkolot/SPIN"
+    train_file: ClassVar[str | None] = None
+    test_file: ClassVar[str] = "mpi_inf_3dhp_valid.npz"
     NAMES: ClassVar[tuple[str, ...]] = ("mpi_inf_3dhp_valid.npz", "mpi_inf_3dhp_test.npz")
     labels: tuple[Labels, ...] = ("univ_annot3",)
     frames: tuple[Frames, ...] = ("valid",)
@@ -241,6 +250,9 @@ class AdaptPose:
     there; ``data_3dhp_gt_test.npz``: pixels and millimetres of all frames."""
 
     title: ClassVar[str] = "AdaptPose's files"
+    origin: ClassVar[str] = "github.com/mgholamikn/AdaptPose"
+    train_file: ClassVar[str | None] = "data_3dhp_gt_train.npz"
+    test_file: ClassVar[str] = "data_3dhp_gt_test.npz"
 
     def __init__(self, train: Path | None, train3d: Path | None, test: Path | None) -> None:
         paths = [path for path in (train, train3d, test) if path]

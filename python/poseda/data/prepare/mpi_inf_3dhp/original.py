@@ -14,7 +14,9 @@ from poseda.data.prepare.mpi_inf_3dhp.clips import Clip, joint_array, same_lengt
 from poseda.data.prepare.mpi_inf_3dhp.tables import (
     JOINTS_17,
     JOINTS_28,
+    LICENCE,
     NUM_CAMERAS,
+    ORIGIN,
     TEST_CAMERAS,
     TRAIN_CAMERAS,
     TRAIN_FRAMES,
@@ -31,6 +33,9 @@ class Original:
     """The folders as they are downloaded; the test set's may lie in one of its own."""
 
     title: ClassVar[str] = "the data set's own files"
+    origin: ClassVar[str] = ORIGIN
+    train_file: ClassVar[str | None] = "S1/Seq1/annot.mat"
+    test_file: ClassVar[str] = "TS1/annot_data.mat"
     labels: tuple[Labels, ...] = ("univ_annot3", "annot3")
 
     def __init__(self, train: list[Path], test: list[Path]) -> None:
@@ -72,7 +77,8 @@ def _train_clips(path: Path, labels: Labels) -> Iterator[Clip]:
     calibration = path.with_name("camera.calibration")
     if not calibration.is_file():
         raise FileNotFoundError(
-            f"{calibration}: no such file; it comes with annot.mat, from the same place"
+            f"{calibration}: no such file; it comes with annot.mat from {ORIGIN} "
+            f"(licence: {LICENCE})"
         )
     cameras = read_calibration(calibration)
     found = read_matlab(path, cells=("annot2", labels))

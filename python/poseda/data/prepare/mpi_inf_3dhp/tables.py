@@ -13,6 +13,9 @@ from typing import Literal
 from poseda.data.joint_maps import JointMap, direct
 from poseda_ext.skeleton import H36M_16
 
+ORIGIN = "https://vcai.mpi-inf.mpg.de/3dhp-dataset/"
+LICENCE = "for research only, not commercial; see README.txt of the data set"
+
 Labels = Literal["annot3", "univ_annot3"]
 Frames = Literal["valid", "adaptpose", "all"]
 
