@@ -256,13 +256,13 @@ def test_frames_of_adaptpose(tmp_path: Path) -> None:
     assert "not there: TS1, TS4, TS5, TS6" in lines
 
 
-def test_frames_behind_the_end_of_the_video_are_left_out(
+def test_frames_after_the_end_of_the_video_are_left_out(
     original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(TRAIN_FRAMES, ("S1", "Seq1"), (20, 25.0))
     arrays, _, lines = prepare(original, split="train")
     assert_array_equal(of_clip(arrays, "S1", "Seq1", 4)["frame"], np.arange(20))
-    assert "dropped 32 frames: behind the end of the video" in lines
+    assert "dropped 32 frames: after the end of the video" in lines
 
 
 def test_impossible_frames_are_dropped(tmp_path: Path) -> None:
@@ -477,6 +477,20 @@ def test_labels_are_told_by_the_data_and_not_the_name(tmp_path: Path) -> None:
     folder.mkdir()
     data = made.pstmo_test("annot3", dict.fromkeys(TESTS, VALID))
     made.save_npz(folder / "data_test_3dhp.npz", data=data)
+    assert prepare(folder)[1]["labels"] == "annot3"
+
+
+def test_the_lens_outdoors_does_not_decide_the_labels(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    data = made.pstmo_test("annot3", dict.fromkeys(TESTS, VALID))
+    focal, centre = np.asarray(made.OUTDOOR[:2]), np.asarray(made.OUTDOOR[2:])
+    for name in ("TS5", "TS6"):
+        plane = (data[name]["data_2d"] - centre) / focal
+        radius = (plane**2).sum(-1, keepdims=True)
+        bent = plane * (1 - 0.2769 * radius + 0.1311 * radius**2)
+        data[name]["data_2d"] = bent * focal + centre
+    made.save_npz(folder / "data_test_3dhp_ori.npz", data=data)
     assert prepare(folder)[1]["labels"] == "annot3"
 
 

@@ -77,7 +77,7 @@ class Ski(Preparation):
             errors.append(error)
             clips += count
         about |= {
-            "labels": "3D",
+            "labels": "3D of labels.h5",
             "pose2d": "ground truth",
             "files": [f"{part}/labels.h5" for part in parts],
             "root": "solved from the 2D joints" if centres is None else "ski_centers.csv",

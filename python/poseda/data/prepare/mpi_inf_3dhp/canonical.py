@@ -59,7 +59,7 @@ def canonical(clip: Clip, labels: Labels | None, frames: Frames | None, report: 
     pose3d = None if clip.pose3d is None else clip.joints.points(clip.pose3d[chosen])
     frame = clip.frame[chosen]
     late = np.zeros(len(frame), dtype=bool) if clip.end is None else frame >= clip.end
-    report.drop("behind the end of the video", int(late.sum()))
+    report.drop("after the end of the video", int(late.sum()))
     finite = np.isfinite(pose2d).all((1, 2))
     if pose3d is not None:
         finite &= np.isfinite(pose3d).all((1, 2))

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from poseda.data.joint_maps import JointMap
 from poseda.data.poseset import MAX_NORMALISED
 from poseda.data.prepare.geometry import solve_root
-from poseda.data.prepare.mpi_inf_3dhp.tables import ADAPTPOSE_SKIPS, Camera, Frames, Labels
+from poseda.data.prepare.mpi_inf_3dhp.tables import (
+    ADAPTPOSE_SKIPS,
+    OUTDOOR,
+    Camera,
+    Frames,
+    Labels,
+)
 from poseda_ext.skeleton import H36M_17
 
 Array = NDArray[Any]
@@ -23,6 +29,8 @@ _LEGS = [H36M_17.names.index(name) for name in ("RKnee", "RFoot", "LKnee", "LFoo
 
 #: how far `body_scale` may be from 1 for poses that are true to size
 UNIVERSAL_SCALE = 0.005
+#: likewise behind the distorted lens outdoors, which makes people smaller
+OUTDOOR_SCALE = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,21 +139,21 @@ def body_scale(root: Array, solved: Array) -> float:
 
 def labels_of(clips: Iterable[Clip]) -> Labels | None:
     """Which labels 3D poses are, told by `body_scale`; None if their roots are all at 0."""
-    differences = []
+    differences: dict[bool, list[float]] = {True: [], False: []}
     for clip in clips:
         if clip.pose3d is None or len(clip.pose3d) == 0:
             continue
         some = slice(None, None, 1 + len(clip.pose3d) // 500)
-        pose3d, pose2d = (
-            clip.joints.points(clip.pose3d[some]),
-            clip.joints.points(clip.pose2d[some]),
-        )
+        pose3d, pose2d = (clip.joints.points(each[some]) for each in (clip.pose3d, clip.pose2d))
         if pose3d[:, 0].any():
             scale = body_scale(pose3d[:, 0], clip.solved_root(pose3d, pose2d))
-            differences.append(abs(scale - 1))
-    if not differences:
+            differences[clip.camera == OUTDOOR].append(abs(scale - 1))
+    # The distorted lens speaks only if nothing else does.
+    outdoor = not differences[False]
+    if not differences[outdoor]:
         return None
-    return "univ_annot3" if max(differences) > UNIVERSAL_SCALE else "annot3"
+    limit = OUTDOOR_SCALE if outdoor else UNIVERSAL_SCALE
+    return "univ_annot3" if max(differences[outdoor]) > limit else "annot3"
 
 
 def in_pixels(points: Array, image_size: tuple[int, int]) -> Array:

@@ -146,8 +146,7 @@ def _frames_first(array: Array, dims: int, where: str) -> Array:
     """(F, 17, dims) of MATLAB's (dims, 17, people, F), where people is 1 and may be left out."""
     joints = len(JOINTS_17.joints)
     shape = array.shape
-    people_first = len(shape) == 4 and shape[2] == 1
-    if people_first:
+    if len(shape) == 4 and shape[2] == 1:
         array = array[:, :, 0]
     if array.shape[:2] != (dims, joints) or array.ndim != 3:
         raise ValueError(f"{where}: got shape {shape}, expected ({dims}, {joints}, 1, frames)")
