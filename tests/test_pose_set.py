@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import re
+import struct
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +17,14 @@ import numpy as np
 import pytest
 import torch
 
-from poseda.data import PoseSet, load_pose_set, pose_set_from_arrays, save_pose_set
+from poseda.data import (
+    PoseSet,
+    checks,
+    load_pose_set,
+    npz,
+    pose_set_from_arrays,
+    save_pose_set,
+)
 from poseda.data.synthetic import make_target
 from poseda.files import atomic_write
 from poseda_ext.camera import denormalize_points
@@ -114,6 +124,43 @@ def test_camera_classes(arrays: Arrays) -> None:
         pose_set_from_arrays(arrays, name="x", camera_classes={"low": [0], "high": [1]})
     with pytest.raises(ValueError, match="got camera 1 in 'low' and 'high', expected it once"):
         pose_set_from_arrays(arrays, name="x", camera_classes={"low": [0, 1], "high": [1, 2]})
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("chunk", [checks.CHUNK, 7])
+def test_other_ways_to_store_the_same(
+    tmp_path: Path,
+    arrays: Arrays,
+    save: Callable[..., None],
+    chunk: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Compressed, of other types, in Fortran's order, as bytes; read in small pieces or large."""
+    arrays = {key: value[:100] for key, value in arrays.items()}
+    arrays["pose2d"] = arrays["pose2d"].round()
+    expected = pose_set_from_arrays(arrays, name="x")
+    arrays["pose2d"] = np.asfortranarray(arrays["pose2d"]).astype(np.int32, order="K")
+    arrays["pose3d"] = arrays["pose3d"].astype(np.float64)
+    arrays["camera"] = arrays["camera"].astype(">i2")
+    arrays["image_size"] = np.asfortranarray(arrays["image_size"].astype(np.uint16))
+    arrays["subject"] = arrays["subject"].astype("S")
+    arrays["confidence"] = np.ones((100, 17), np.uint8)
+    save(tmp_path / "x.npz", **arrays)
+    monkeypatch.setattr(checks, "CHUNK", chunk)
+    found = load_pose_set(tmp_path / "x.npz")
+    for field in dataclasses.fields(PoseSet):
+        value, other = getattr(found, field.name), getattr(expected, field.name)
+        if isinstance(value, torch.Tensor | np.ndarray):
+            assert value.dtype == other.dtype, field.name
+            np.testing.assert_array_equal(value, other, err_msg=field.name)
+        else:
+            assert value == other, field.name
+
+
+def test_a_set_that_is_all_train_is_its_own_train_part(arrays: Arrays) -> None:
+    del arrays["split"]
+    poses = pose_set_from_arrays(arrays, name="x")
+    assert poses.train is poses
 
 
 def test_joints_cropped_by_the_border_are_legal(arrays: Arrays) -> None:
@@ -249,6 +296,14 @@ BAD: dict[str, tuple[Callable[[Arrays], None], str]] = {
         _set("pose3d", lambda v: v * [1, -1, 1]),
         r"pose2d: got a median distance of \d+% of the image side from the projection of pose3d",
     ),
+    "no Unicode": (
+        _set("action", lambda v: np.full((len(v), 2), 1 << 30, np.uint32).view("<U2")[:, 0]),
+        r"action: got no text in \d+ of \d+ rows .*expected characters that there are",
+    ),
+    "no ASCII": (
+        _set("subject", lambda v: np.where(np.arange(len(v)) == 8, b"\xff", b"S1")),
+        r"subject: got no text in 1 of \d+ rows \(first: row 8\), expected characters",
+    ),
     "one camera wrong": (
         lambda a: a["intrinsics"].__setitem__((a["camera"] == 3, slice(0, 2)), 700),
         r"projection of pose3d of camera 3, expected at most 3%",
@@ -256,8 +311,12 @@ BAD: dict[str, tuple[Callable[[Arrays], None], str]] = {
 }
 
 
+@pytest.mark.parametrize("chunk", [checks.CHUNK, 7])
 @pytest.mark.parametrize("case", BAD)
-def test_bad_arrays_are_refused(case: str, tmp_path: Path, arrays: Arrays) -> None:
+def test_bad_arrays_are_refused(
+    case: str, chunk: int, tmp_path: Path, arrays: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "CHUNK", chunk)
     spoil, message = BAD[case]
     spoil(arrays)
     path = tmp_path / "bad.npz"
@@ -339,6 +398,58 @@ def test_pickles_are_never_loaded(tmp_path: Path, arrays: Arrays) -> None:
     assert not (tmp_path / "sprung").exists()
     with pytest.raises(ValueError, match="action: got dtype object, expected strings"):
         save_pose_set(path, arrays)
+
+
+def _npy(header: str, content: bytes) -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + content
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        (_npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1 << 40, 17, 2)}", b""), "damag"),
+        (
+            _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999, 17, 2)}", b""),
+            "the file is damaged (.* bytes with an array",
+        ),
+        (
+            _npy("{'descr': '<f4', 'fortran_order': True, 'shape': (9999999999, 17, 2)}", b""),
+            "the file is damaged (.* bytes with an array",
+        ),
+        (
+            _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-9, 17, 2)}", b""),
+            "the file is damaged",
+        ),
+        (
+            _npy("{'descr': '|S0', 'fortran_order': False, 'shape': (9999999999,)}", b""),
+            "got dtype [|]S0, expected numbers",
+        ),
+    ],
+)
+def test_announced_shape_takes_no_memory(
+    tmp_path: Path, arrays: Arrays, member: bytes, message: str
+) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, **{key: value for key, value in arrays.items() if key != "pose2d"})
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("pose2d.npy", member)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+            load_pose_set(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 21
+    finally:
+        tracemalloc.stop()
+
+
+def test_zip_bomb_is_refused(
+    tmp_path: Path, arrays: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(npz, "ALLOWANCE", 1 << 20)
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, **arrays, more=np.zeros(1 << 23))
+    with pytest.raises(ValueError, match=r"x\.npz: got \S+ bytes in a file of \S+, expected at"):
+        load_pose_set(path)
 
 
 # ----------------------------------------------------------------------------------- writing

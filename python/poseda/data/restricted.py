@@ -33,13 +33,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from poseda.data.npz import Unusable, check_size, read_header
+
 Array = NDArray[Any]
 
 MAX_STEPS = 10_000_000  #: instructions of one pickle; Human3.6M's files have about 50,000
-MAX_RATIO = 100  #: bytes of content for each byte of an .npz file; poses have less than 2
-ALLOWANCE = 1 << 26  #: bytes of content that an .npz file may have in any case
-
-_CHUNK = 1 << 24
 
 #: numbers, bytes, texts and Python objects, as `numpy.dtype.str` writes them without byte order
 _DTYPE = re.compile(r"b1|[iu][1248]|f[248]|c8|c16|[SU][1-9][0-9]{0,7}|O[48]?", re.ASCII)
@@ -325,8 +323,8 @@ def load_pickled_npz(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: as `load_pickle`, or if it is no ``.npz`` file, or one that unpacks to more than
-            `MAX_RATIO` times its size.
+        ValueError: as `load_pickle`, or if it is no ``.npz`` file, or one that unpacks to far
+            more than its size.
     """
     members: dict[str, Any] = {}
     with Path(path).open("rb") as file:
@@ -338,63 +336,33 @@ def load_pickled_npz(path: str | os.PathLike[str]) -> dict[str, Any]:
                     key = info.filename.removesuffix(".npy")
                     with archive.open(info) as member:
                         members[key] = _member(member, info.file_size, f"{path}: {key}")
-        except _Unusable:
+        except Unusable:
             raise
         except Exception as error:
             raise ValueError(f"{path}: got no readable .npz file ({error})") from error
     return members
 
 
-class _Unusable(ValueError):
-    """A message for the user."""
-
-
-def check_size(archive: zipfile.ZipFile, size: int, where: str) -> None:
-    """Refuses an archive of `size` bytes that unpacks to far more than poses do.
-
-    Raises:
-        ValueError: names `where`, and both sizes.
-    """
-    content = sum(info.file_size for info in archive.infolist())
-    if content > ALLOWANCE + MAX_RATIO * size:
-        raise _Unusable(
-            f"{where}: got {content:,} bytes in a file of {size:,}, "
-            f"expected at most {MAX_RATIO} times its size"
-        )
-
-
 def _member(file: IO[bytes], size: int, where: str) -> Any:
     try:
-        shape, dtype = _read_header(file)
+        shape, _, dtype = read_header(file)
+        if not _DTYPE.fullmatch(dtype.str[1:]):
+            raise ValueError(f"of data type {dtype.str[:40]}")
     except Exception as error:
-        raise _Unusable(f"{where}: got no numpy array ({error})") from error
+        raise Unusable(f"{where}: got no numpy array ({error})") from error
     left = size - file.tell()
     if dtype.kind == "O":
         array = _load(io.BufferedReader(file), left, where)  # type: ignore[type-var]
         if not isinstance(array, np.ndarray) or array.shape != shape:
-            raise _Unusable(f"{where}: got a pickle of something else than the array announced")
+            raise Unusable(f"{where}: got a pickle of something else than the array announced")
         return array.item() if shape == () else array
     if math.prod(shape) * dtype.itemsize != left:
-        raise _Unusable(f"{where}: got {left:,} bytes for an array {shape} of {dtype.str}")
+        raise Unusable(f"{where}: got {left:,} bytes for an array {shape} of {dtype.str}")
     file.seek(0)
     array = np.lib.format.read_array(file, allow_pickle=False)
     if dtype.kind == "U" and not is_unicode(array):
-        raise _Unusable(f"{where}: got text that is not Unicode")
+        raise Unusable(f"{where}: got text that is not Unicode")
     return array
-
-
-def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and data type of an ``.npy`` file."""
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-    else:
-        raise ValueError(f"version {version}")
-    if not _DTYPE.fullmatch(dtype.str[1:]):
-        raise ValueError(f"of data type {dtype.str[:40]}")
-    return _shape(shape), dtype
 
 
 def _load(file: IO[bytes], size: int, where: str) -> Any:
@@ -402,10 +370,10 @@ def _load(file: IO[bytes], size: int, where: str) -> Any:
     try:
         return _Unpickler(_Bounded(file, size), encoding="latin1").load()
     except _Refused as error:
-        raise _Unusable(
+        raise Unusable(
             f"{where}: the pickle wants {error}; expected numpy arrays, dictionaries, lists, "
             "strings and numbers alone, and nothing else is ever loaded"
         ) from error
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        raise _Unusable(f"{where}: the pickle is damaged ({reason[:200]!a})") from error
+        raise Unusable(f"{where}: the pickle is damaged ({reason[:200]!a})") from error
