@@ -19,6 +19,7 @@ from poseda.cameras import distort_points, parse_camera
 from poseda.data import PoseSet, load_pose_set, pose_set_from_arrays, save_pose_set
 from poseda.data.synthetic import make_target, sample_body
 from poseda.data.target import Target
+from poseda.keypoints import read_keypoints
 from poseda.lifter import ENDINGS, Lifted, Lifter
 from poseda.networks.lifters import lift, make_lifter
 from poseda.networks.weights import NamedLifter, save_lifter
@@ -184,6 +185,23 @@ def test_keypoints_with_a_camera_of_their_own_take_no_other(
         lifter(load_pose_set(path), "fov=60")
     with pytest.raises(ValueError, match="got 17 joints, expected 16"):
         lifter(load_pose_set(path, skeleton=H36M_17))
+
+
+def test_what_keypoints_say_is_not_said_again(
+    lifter: Lifter, arrays: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    path = tmp_path / "clip.npz"
+    np.savez(path, keypoints=arrays["pose2d"], image_size=np.asarray((2048, 2048)), fps=10.0)
+    keypoints = read_keypoints(path, format="h36m_17")
+    assert lifter(keypoints, "fov=60").fps == 10
+    with pytest.raises(ValueError, match="got 1920x1080, expected 2048x2048 as the keypoints say"):
+        lifter(keypoints, parse_camera("fov=60", "1920x1080"))
+    with pytest.raises(ValueError, match="got 1920x1080, expected 2048x2048 as the keypoints say"):
+        lifter(keypoints, "fov=60", image_size="1920x1080")
+    with pytest.raises(ValueError, match="fps: got some, expected them only for files"):
+        lifter(keypoints, "fov=60", fps=25)
+    with pytest.raises(ValueError, match="distortion: got some beside a Camera"):
+        lifter(keypoints, parse_camera("fov=60", SIZE), distortion="0,0,0,0")
 
 
 # --- people

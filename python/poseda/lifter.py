@@ -259,6 +259,10 @@ class Lifter:
             return Target(keypoints, ())
         if isinstance(keypoints, Tensor):
             keypoints = keypoints.detach().cpu().numpy()
+        if isinstance(keypoints, Keypoints | np.ndarray):
+            known = ("format", "max_people", "fps")[: 3 if isinstance(keypoints, Keypoints) else 2]
+            if unused := [name for name in known if name in given(settings)]:
+                raise ValueError(f"{', '.join(unused)}: got some, expected them only for files")
         if isinstance(keypoints, np.ndarray):
             if keypoints.dtype.kind not in "fiu":
                 raise TypeError(f"keypoints: got an array of {keypoints.dtype}, expected numbers")
@@ -302,12 +306,13 @@ class Lifter:
 
 def _people(poses: PoseSet) -> Array:
     """(N,) a name for each person in each clip of each camera, as short as tells them apart."""
-    camera = poses.camera.numpy()
     named = poses.subject.astype(np.str_)
-    for more in (poses.clip, camera):
+    for more in (poses.clip, poses.camera.numpy()):
+        number = np.unique(named, return_inverse=True)[1]
+        pairs = np.unique(np.stack((number, more), 1), axis=0)
+        several = np.bincount(pairs[:, 0]) > 1
         longer = np.char.add(np.char.add(named, "/"), more.astype(np.str_))
-        several = {name for name in np.unique(named) if len(np.unique(longer[named == name])) > 1}
-        named = np.where(np.isin(named, list(several)), longer, named)
+        named = np.where(several[number], longer, named)
     return named
 
 

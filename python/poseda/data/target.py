@@ -223,7 +223,14 @@ def _given_size(settings: KeypointSettings, camera: CameraLike) -> Size | None:
 def _sizes(keypoints: Keypoints, stated: Size | None) -> NDArray[np.float64]:
     """(N, 2) width, height of each row."""
     if keypoints.image_size is not None:
-        return np.asarray(keypoints.image_size, dtype=np.float64)
+        sizes = np.asarray(keypoints.image_size, dtype=np.float64)
+        if stated is not None and (sizes != stated).any():
+            row = int((sizes != stated).any(axis=1).argmax())
+            raise ValueError(
+                f"image_size: got {stated[0]}x{stated[1]}, expected {sizes[row, 0]:g}x"
+                f"{sizes[row, 1]:g} as the keypoints say"
+            )
+        return sizes
     if stated is None:
         raise ValueError(
             "image_size: got none, and the keypoints do not say it, expected width and height of "
@@ -237,17 +244,8 @@ def _camera_maker(camera: CameraLike, distortion: str | None) -> Callable[[Size]
     if isinstance(camera, Camera):
         if distortion is not None:
             raise ValueError("distortion: got some beside a Camera, which has its own")
-        return lambda size: _of_that_size(camera, size)
+        return lambda size: camera  # sizes are its own, or were refused
     if camera is None or isinstance(camera, str):
         return lambda size: parse_camera(camera, size, distortion=distortion)
     text = ",".join(repr(float(number)) for number in camera)
     return lambda size: parse_camera(text, size, distortion=distortion)
-
-
-def _of_that_size(camera: Camera, size: Size) -> Camera:
-    if camera.image_size != size:
-        raise ValueError(
-            f"camera: got one for images of {camera.image_size[0]}x{camera.image_size[1]}, "
-            f"expected {size[0]}x{size[1]} as the keypoints say"
-        )
-    return camera
