@@ -27,7 +27,7 @@ pytest.importorskip("pydantic", reason="run folders need pydantic")
 if not (dist.is_available() and dist.is_gloo_available()):
     pytest.skip("this torch is built without Gloo", allow_module_level=True)
 
-from poseda import distributed, experiment, runner
+from poseda import device, distributed, experiment, runner
 from poseda.cli import main
 from poseda.config import AdaptSettings
 from poseda.data import PoseSet, load_pose_set
@@ -370,7 +370,7 @@ def test_bad_arguments_for_two_processes(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for module in (experiment, runner):
+    for module in (device, experiment, runner):
         monkeypatch.setattr(module, "world_size", lambda: 2)
     data = ("--source", str(domains[0]), "--target", str(domains[1]))
     with pytest.raises(SystemExit) as stop:
