@@ -25,6 +25,7 @@ from mocap_files import (
 )
 from numpy.typing import NDArray
 
+from poseda.cli import main
 from poseda.data import load_pose_set
 from poseda.data.mocap.clip import describe_file
 from poseda.data.mocap.joints import read_joints
@@ -129,7 +130,7 @@ def acclaim_squat(folder: Path) -> Path:
 
 
 def mapped(path: Path, table: str, unit: float) -> Array:
-    recording = find_recordings(path, "auto", 120.0)[0]
+    recording = find_recordings(path, "auto")[0]
     clip = recording.read()
     found = find_table(clip.joints, "x") if table not in ("cmu-asf-hips",) else TABLES[table]
     assert found.name == table
@@ -248,12 +249,10 @@ def test_no_up_axis_where_nobody_stands() -> None:
     poses = np.concatenate([to_z_up(walk(), up) for up in ("x", "y", "z", "-y")])
     with pytest.raises(ValueError, match="expected --up"):
         find_up(poses, "x")
-    with pytest.raises(ValueError, match="expected --up"):
-        find_up(np.full((3, 17, 3), np.nan), "x")
 
 
 def test_real_people_are_people(mocap: Path) -> None:
-    clips = read_joints(mocap / "cmu.npz", 30.0)
+    clips = read_joints(mocap / "cmu.npz")
     for clip in clips[::4]:
         check_anatomy(clip.positions.astype(float), clip.name)
     assert len(clips) == 249
@@ -424,6 +423,7 @@ def test_a_folder_of_acclaim_files(tmp_path: Path) -> None:
     assert len(set(arrays["camera"])) == 14
     assert set(arrays["camera_class"]) == {"chest", "knee", "ceiling"}
     assert any("unit: 0.0564444 m, as the files say" in line for line in lines)
+    assert "frame rate: 120 a second assumed (--source-fps)" in lines
     assert (arrays["camera"] == 0).sum() == 11, "a second of 120 frames, at 10 a second"
 
 
@@ -440,6 +440,26 @@ def test_dropped_views_are_counted(tmp_path: Path) -> None:
                for line in lines if line.startswith("dropped")}  # fmt: skip
     assert dropped["a joint is not there"] == 5 * 4
     assert sum(dropped.values()) == 25 * 4
+
+
+def test_recordings_of_no_person_are_left_out_by_name(tmp_path: Path) -> None:
+    poses = np.concatenate([walk(50), walk(50, seed=1)])
+    poses[20:50] *= 100
+    start = {"clip_start": np.asarray([0, 20, 50]), "clip_len": np.asarray([20, 30, 50])}
+    names = np.asarray(["a", "b", "c"])
+    path = joints_file(tmp_path / "j.npz", joints=poses.astype(np.float32), names=names,
+                       subjects=names, actions=names, fps=np.asarray(10.0), **start)  # fmt: skip
+    arrays, lines = prepared(path, unit="m", up="z", rig="human36m", test_part=0.0)
+    assert set(arrays["subject"]) == {"a", "c"}
+    assert any(line.startswith("left out ") and "j.npz: b: got a median" in line for line in lines)
+    assert "dropped 120 frames: a recording of no person" in lines
+
+
+def test_joints_that_are_never_there_are_named(tmp_path: Path) -> None:
+    poses = walk(50)
+    poses[:, AT["LKnee"]] = np.nan
+    with pytest.raises(ValueError, match=r"got no frame .* often missing: LKnee$"):
+        prepared(joints_file(tmp_path / "j.npz", joints=poses.astype(np.float32)))
 
 
 def test_the_split_is_by_recording_and_stays(tmp_path: Path) -> None:
@@ -489,6 +509,21 @@ def test_wrong_options_leave_nothing_behind(
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         prepared(path, **options)
     assert not list((tmp_path / "out").glob("*")) and not list((tmp_path / "out").glob(".*"))
+
+
+def test_the_command_says_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = joints_file(tmp_path / "j.npz", joints=(1000 * y_up(walk(50))).astype(np.float32))
+    to = tmp_path / "c.npz"
+    main(["prepare", "mocap", "--from", str(path), "--to", str(to), "--rig", rig_file(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"2 recordings in {path}"
+    assert "unit: mm assumed, since the people are of human size in it" in lines
+    assert "up: y (heads are above feet along it in 100% of the frames)" in lines
+    assert load_pose_set(to, need_pose3d=True).camera_class.tolist()[0] == "chest"
+    with pytest.raises(SystemExit) as stop:
+        main(["prepare", "mocap", "--from", str(path), "--to", str(to), "--rig", "vicon"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("poseda: error: rig: vicon: no such file")
 
 
 def test_mirrored_people_are_refused(tmp_path: Path) -> None:

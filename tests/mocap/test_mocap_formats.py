@@ -183,7 +183,7 @@ def acclaim(tmp_path: Path) -> tuple[Path, Path, list[dict[str, Sequence[float]]
 
 def test_amc_places_bone_ends(acclaim: Any) -> None:
     asf, amc, frames = acclaim
-    clip = read_amc(amc, asf, 120.0, "02", "walk")
+    clip = read_amc(amc, asf, "02", "walk")
     assert clip.joints[0] == "root" and set(clip.joints) == {"root", *(b[0] for b in ACCLAIM_BONES)}
     assert clip.unit == pytest.approx(0.0254 / 0.45)
     for positions, frame in zip(clip.positions, frames, strict=True):
@@ -201,7 +201,7 @@ def test_radians_and_another_order_of_axes(tmp_path: Path) -> None:
     )
     asf = write(tmp_path / "a.asf", text)
     amc = write(tmp_path / "a.amc", ":RADIANS\n1\nroot 0.3 0.2 0.1 10 20 30\narm 0.7 0.8\n")
-    clip = read_amc(amc, asf, 60.0)
+    clip = read_amc(amc, asf)
     assert clip.unit is None, "a length of 1 says nothing"
 
     def about(order: str, x: float, y: float, z: float) -> Array:
@@ -228,7 +228,7 @@ def test_truncated_acclaim_files_are_refused(acclaim: Any) -> None:
         if whole[:length].rpartition("\n")[2].startswith("rradius"):
             continue  # whole but for digits
         with pytest.raises(ValueError, match="amc"):
-            read_amc(amc, asf, 120.0)
+            read_amc(amc, asf)
     whole = asf.read_text()
     for length in range(0, len(whole) - 8, 53):
         write(asf, whole[:length])
@@ -277,7 +277,7 @@ def test_a_wrong_amc_is_refused(acclaim: Any, old: str, new: str, message: str) 
     assert old in text
     write(amc, text.replace(old, new, 1))
     with pytest.raises(ValueError, match=message) as error:
-        read_amc(amc, asf, 120.0)
+        read_amc(amc, asf)
     assert str(amc) in str(error.value)
 
 
@@ -285,7 +285,7 @@ def test_bones_that_no_frame_turns_are_missed(acclaim: Any) -> None:
     asf, amc, frames = acclaim
     write(amc, amc_text([{k: v for k, v in frame.items() if k != "head"} for frame in frames]))
     with pytest.raises(ValueError, match="has no head; is it of another skeleton"):
-        read_amc(amc, asf, 120.0)
+        read_amc(amc, asf)
 
 
 # -------------------------------------------------------------------------------------------- C3D
@@ -412,7 +412,7 @@ def test_cmu_marker_names_and_missing_side_markers() -> None:
 
 def test_joints_round_trip(tmp_path: Path) -> None:
     path = joints_file(tmp_path / "joints.npz")
-    first, second = read_joints(path, 120.0)
+    first, second = read_joints(path)
     poses = walk(50).astype(np.float32)
     np.testing.assert_array_equal(first.positions, poses[:20])
     np.testing.assert_array_equal(second.positions, poses[20:])
@@ -423,8 +423,8 @@ def test_joints_round_trip(tmp_path: Path) -> None:
 def test_joints_alone_are_one_recording(tmp_path: Path) -> None:
     path = tmp_path / "alone.npz"
     np.savez(path, joints=walk(5)[:, ::-1], joint_names=np.asarray(H36M_17.names[::-1]))
-    (clip,) = read_joints(path, 25.0)
-    assert (clip.name, clip.subject, clip.fps, len(clip.positions)) == ("alone_0", "", 25.0, 5)
+    (clip,) = read_joints(path)
+    assert (clip.name, clip.subject, clip.fps, len(clip.positions)) == ("alone_0", "", None, 5)
     np.testing.assert_array_equal(
         map_joints(TABLES["human36m"], clip.joints, clip.positions), walk(5)
     )
@@ -451,7 +451,7 @@ def test_a_wrong_joints_file_is_refused(
 ) -> None:
     path = joints_file(tmp_path / "joints.npz", **changes)
     with pytest.raises(ValueError, match=message) as error:
-        read_joints(path, 120.0)
+        read_joints(path)
     assert str(path) in str(error.value)
 
 
@@ -461,4 +461,4 @@ def test_a_truncated_joints_file_is_refused(tmp_path: Path) -> None:
     for length in range(0, len(whole), 997):
         write(path, whole[:length])
         with pytest.raises(ValueError, match=str(path)):
-            read_joints(path, 120.0)
+            read_joints(path)

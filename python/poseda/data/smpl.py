@@ -130,8 +130,8 @@ def _load(path: Path) -> dict[str, Any]:
             raise ValueError(f"{path}: got no dictionary, expected an SMPL model ({WHERE})")
         return content
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in _KEYS if key in file}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as members:
+            return {key: members[key] for key in _KEYS if key in members}
     except FileNotFoundError:
         raise
     except Exception as error:  # damaged bytes raise nearly anything

@@ -48,13 +48,12 @@ class Skeleton:
     unit: float | None
 
 
-def read_amc(amc: Path, asf: Path, fps: float, subject: str = "", action: str = "") -> Clip:
-    """The bone ends of a recording, in the files' own unit.
+def read_amc(amc: Path, asf: Path, subject: str = "", action: str = "") -> Clip:
+    """The bone ends of a recording, in the files' own unit; the files say no frame rate.
 
     Args:
         amc: the motion.
         asf: the skeleton.
-        fps: frames per second, which the files do not say.
         subject: person.
         action: what the person does.
 
@@ -75,7 +74,7 @@ def read_amc(amc: Path, asf: Path, fps: float, subject: str = "", action: str = 
         action=action,
         joints=tuple(bone.name for bone in skeleton.bones),
         positions=np.concatenate(parts),
-        fps=fps,
+        fps=None,
         unit=skeleton.unit,
     )
 
@@ -102,7 +101,7 @@ def read_asf(path: Path) -> Skeleton:
         raise ValueError(f"{path}: has no section :{missing[0]}, expected an ASF file")
 
     units = {words[0].lower(): words[1:] for _, words in sections["units"]}
-    length = float(numbers_of(units.get("length", ["1"]), f"{path}: length")[0])
+    (length,) = numbers_of(units.get("length") or ["1"], f"{path}: length")[:1]
     angle = " ".join(units.get("angle", ["deg"])).lower()
     if angle not in ("deg", "degree", "degrees", "rad", "radian", "radians"):
         raise ValueError(f"{path}: :units: got angle {angle!r}, expected deg or rad")
@@ -120,7 +119,8 @@ def read_asf(path: Path) -> Skeleton:
         bones=[bones[name] for name in names],
         root_order=order,
         radians=radians,
-        unit=INCH / length if 0 < length < 1 else None,  # 1 says nothing: every exporter's default
+        # 1 is what exporters write that know no unit
+        unit=INCH / float(length) if 0 < length < 1 else None,
     )
 
 
@@ -197,7 +197,10 @@ def _read_bone(lines: list[tuple[int, list[str]]], radians: bool, path: Path) ->
     direction = _three(fields["direction"], path)
     number, words = fields["length"]
     length = numbers_of(words, f"{path}:{number}")
-    if length.shape != (1,) or length[0] < 0 or abs(np.linalg.norm(direction) - 1) > 0.01:
+    straight = length.shape == (1,) and (
+        length[0] == 0 or (length[0] > 0 and abs(np.linalg.norm(direction) - 1) < 0.01)
+    )
+    if not straight:
         raise ValueError(
             f"{path}:{number}: bone {name!r}: got direction {direction} and length "
             f"{length}, expected a unit vector and a length"

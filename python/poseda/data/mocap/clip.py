@@ -23,7 +23,7 @@ class Clip:
         action: empty if unknown.
         joints: S names, of joints or markers.
         positions: (F, S, 3) in the file's unit and world frame; NaN where a marker was not seen.
-        fps: frames per second.
+        fps: frames per second, or None where the file does not say.
         unit: metres per unit of the file, or None where the file does not say.
     """
 
@@ -32,7 +32,7 @@ class Clip:
     action: str
     joints: tuple[str, ...]
     positions: Array
-    fps: float
+    fps: float | None
     unit: float | None = None
 
 

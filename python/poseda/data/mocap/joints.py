@@ -21,12 +21,8 @@ Array = NDArray[Any]
 _KEYS = ("joints", "clip_start", "clip_len", "names", "subjects", "actions", "fps", "joint_names")
 
 
-def read_joints(path: Path, fps: float) -> list[Clip]:
+def read_joints(path: Path) -> list[Clip]:
     """The recordings of a file.
-
-    Args:
-        path: the file.
-        fps: frames per second where the file does not say.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -48,7 +44,7 @@ def read_joints(path: Path, fps: float) -> list[Clip]:
         raise ValueError(
             f"{path}: clip_start, clip_len: got clips outside of {len(joints):,} frames"
         )
-    rates = arrays.get("fps", np.asarray(fps))
+    rates = arrays.get("fps", np.ones(()))
     if rates.dtype.kind not in "fiu" or rates.shape not in ((), (clips,)) or not (rates > 0).all():
         raise ValueError(f"{path}: fps: got {rates!r:.60}, expected frames per second")
     rates = np.broadcast_to(rates, clips)
@@ -65,7 +61,7 @@ def read_joints(path: Path, fps: float) -> list[Clip]:
             action=str(label["actions"][clip]),
             joints=names,
             positions=joints[start[clip] : start[clip] + length[clip]],
-            fps=float(rates[clip]),
+            fps=float(rates[clip]) if "fps" in arrays else None,
         )
         for clip in range(clips)
     ]
@@ -73,8 +69,8 @@ def read_joints(path: Path, fps: float) -> list[Clip]:
 
 def _load(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: np.asarray(file[key]) for key in _KEYS if key in file}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as members:
+            arrays = {key: np.asarray(members[key]) for key in _KEYS if key in members}
     except FileNotFoundError:
         raise
     except Exception as error:  # damaged bytes raise nearly anything

@@ -27,13 +27,12 @@ class Recording:
     read: Callable[[], Clip]
 
 
-def find_recordings(source: Path, kind: Format, fps: float) -> list[Recording]:
+def find_recordings(source: Path, kind: Format) -> list[Recording]:
     """The recordings of a file or of a folder with its sub-folders, in the order of their names.
 
     Args:
         source: file or folder.
         kind: ending of the files, or auto where there is only one.
-        fps: frames per second of files that do not say, which are AMC and some npz.
 
     Raises:
         FileNotFoundError: if there are none, or an AMC file has no ASF file.
@@ -61,7 +60,7 @@ def find_recordings(source: Path, kind: Format, fps: float) -> list[Recording]:
         if kinds[0] == "npz":
             found += [
                 Recording(f"{path}: {clip.name}", clip.subject, partial(_same, clip))
-                for clip in read_joints(path, fps)
+                for clip in read_joints(path)
             ]
             continue
         if kinds[0] == "bvh":
@@ -69,7 +68,7 @@ def find_recordings(source: Path, kind: Format, fps: float) -> list[Recording]:
         elif kinds[0] == "c3d":
             read = partial(read_c3d, path, subject, action)
         else:
-            read = partial(read_amc, path, find_skeleton(path), fps, subject, action)
+            read = partial(read_amc, path, find_skeleton(path), subject, action)
         found.append(Recording(str(path), subject, read))
     return found
 

@@ -70,15 +70,15 @@ def centre(poses: Array, place: tuple[float, float]) -> tuple[Array, float]:
     """A recording moved so that the middle of the ground it covers is at `place`.
 
     Args:
-        poses: (F, 17, 3) metres, z up; NaN where a marker was not seen.
+        poses: (F, 17, 3) metres, z up; some without NaN.
         place: (x, y) metres.
 
     Returns:
         The poses, and by how much they were also lifted because their ground was not at z = 0.
     """
-    root = poses[:, 0, :2]
-    middle = (np.nanmin(root, axis=0) + np.nanmax(root, axis=0)) / 2
-    lowest = float(np.nanpercentile(np.nanmin(poses[..., 2], axis=1), 5))
+    whole = poses[np.isfinite(poses).all(axis=(1, 2))]
+    middle = (whole[:, 0, :2].min(axis=0) + whole[:, 0, :2].max(axis=0)) / 2
+    lowest = float(np.percentile(whole[..., 2].min(axis=1), 5))
     lift = 0.0 if _GROUND[0] <= lowest <= _GROUND[1] else _ANKLE - lowest
     return poses + np.asarray([*(np.asarray(place) - middle), lift]), lift
 

@@ -30,7 +30,7 @@ _AT = {name: joint for joint, name in enumerate(H36M_17.names)}
 def _distance(poses: Array, first: str, second: str) -> float:
     """Median over the frames."""
     gap = poses[:, _AT[first]] - poses[:, _AT[second]]
-    return float(np.nanmedian(np.linalg.norm(gap, axis=-1)))
+    return float(np.median(np.linalg.norm(gap, axis=-1)))
 
 
 def body_length(poses: Array) -> float:
@@ -72,7 +72,6 @@ def find_up(poses: Array, where: str) -> tuple[str, float]:
     """
     feet = (poses[:, _AT["LFoot"]] + poses[:, _AT["RFoot"]]) / 2
     body = poses[:, _AT["Head"]] - feet
-    body = body[np.isfinite(body).all(axis=-1)]
     longest = np.abs(body).argmax(axis=-1)
     sign = np.sign(np.take_along_axis(body, longest[:, None], 1))[:, 0]
     votes = {
@@ -80,12 +79,11 @@ def find_up(poses: Array, where: str) -> tuple[str, float]:
             ((longest == "xyz".index(name[-1])) & (sign == 1 - 2 * (name[0] == "-"))).mean()
         )
         for name in _TURNS
-        if len(body)
     }
-    best = max(votes, key=lambda name: votes[name], default="z")
-    if not votes.get(best, 0.0) > _MIN_AGREEMENT:
+    best = max(votes, key=lambda name: votes[name])
+    if not votes[best] > _MIN_AGREEMENT:
         raise ValueError(
-            f"{where}: heads are above feet along {best} in only {votes.get(best, 0.0):.0%} of the "
+            f"{where}: heads are above feet along {best} in only {votes[best]:.0%} of the "
             "frames; expected --up with the axis that points up"
         )
     return best, votes[best]

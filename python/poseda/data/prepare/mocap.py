@@ -20,6 +20,7 @@ from poseda.data.mocap.world import UNITS, Up, find_unit, find_up, to_z_up
 from poseda.data.prepare.anatomy import check_anatomy
 from poseda.data.prepare.base import Preparation, Report
 from poseda.data.writer import PoseWriter
+from poseda_ext.skeleton import H36M_17
 
 Array = NDArray[Any]
 
@@ -76,7 +77,7 @@ class Mocap(Preparation):
     def convert(self, writer: PoseWriter, about: dict[str, Any], report: Report) -> None:
         rig = load_rig(self.rig)
         self._check_options()
-        recordings = find_recordings(self.folder, self.format, self.source_fps)
+        recordings = find_recordings(self.folder, self.format)
         report.find(f"{len(recordings):,} recordings in {self.folder}")
         if self.subjects:
             recordings = [each for each in recordings if each.subject in self.subjects]
@@ -113,7 +114,9 @@ class Mocap(Preparation):
         """Table, unit and up axis, from some of the recordings."""
         chosen = np.unique(np.linspace(0, len(recordings) - 1, SAMPLE).round().astype(int))
         clips = [recordings[number].read() for number in chosen]
-        where = f"{recordings[chosen[0]].where} and {len(chosen) - 1} more"
+        where = recordings[chosen[0]].where
+        if len(chosen) > 1:
+            where += f" and {len(chosen) - 1} more"
         table = self._table(clips[0], recordings[chosen[0]].where)
         report.find(f"joints: {table.name}")
         poses = np.concatenate(
@@ -122,6 +125,16 @@ class Mocap(Preparation):
                 for clip, number in zip(clips, chosen, strict=True)
             ]
         )
+        there = np.isfinite(poses).all(axis=-1)  # (F, 17)
+        poses = poses[there.all(axis=1)]
+        if not len(poses):
+            rare = [H36M_17.names[joint] for joint in np.flatnonzero(there.mean(axis=0) < 0.5)]
+            raise ValueError(
+                f"{where}: got no frame in which all joints are there; often missing: "
+                f"{', '.join(rare) or 'now one, now another'}"
+            )
+        if clips[0].fps is None:
+            report.find(f"frame rate: {self.source_fps:g} a second assumed (--source-fps)")
         unit = self._unit(clips[0], poses, where, report)
         if self.up == "auto":
             up, share = find_up(poses, where)
@@ -174,17 +187,24 @@ class Mocap(Preparation):
         clip = recording.read()
         poses = map_joints(reading.table, clip.joints, clip.positions, recording.where)
         poses = to_z_up(poses.astype(np.float64) * reading.unit, reading.up)
+        clip_fps = clip.fps or self.source_fps
+        fps = self.fps or clip_fps
+        if fps > clip_fps * (1 + 1e-6):
+            raise ValueError(
+                f"fps: got {fps:g}, expected at most the {clip_fps:g} of {recording.where}"
+            )
+        poses = resample(poses, clip_fps, fps)
         whole = np.isfinite(poses).all(axis=(1, 2))
         if not whole.any():
             report.drop("a joint is not there", len(poses) * len(rig.cameras))
             return 0
-        _check(poses[whole], recording.where)
-        fps = self.fps or clip.fps
-        if fps > clip.fps * (1 + 1e-6):
-            raise ValueError(
-                f"fps: got {fps:g}, expected at most the {clip.fps:g} of {recording.where}"
-            )
-        poses, lift = centre(resample(poses, clip.fps, fps), rig.centre)
+        try:
+            check_anatomy(poses[whole], recording.where)
+        except ValueError as error:
+            report.find(f"left out {error}")
+            report.drop("a recording of no person", len(poses) * len(rig.cameras))
+            return 0
+        poses, lift = centre(poses, rig.centre)
         split = self._split(clip)
         for index, camera in enumerate(rig.cameras):
             frames, pose3d, pose2d, dropped = view(poses, camera)
@@ -218,7 +238,7 @@ class Mocap(Preparation):
 def _check(poses: Array, where: str) -> None:
     """Refuses what are no people in metres, in a right-handed frame."""
     try:
-        check_anatomy(poses[np.isfinite(poses).all(axis=(1, 2))], where)
+        check_anatomy(poses, where)
     except ValueError as error:
         raise ValueError(f"{error}; --unit, --up and --joints tell them") from error
 
