@@ -105,6 +105,26 @@ def with_camera(
     Raises:
         ValueError: if the image size is not known, or the camera does not fit.
     """
+    arrays, lines = canonical_arrays(keypoints, settings, camera)
+    poses = pose_set_from_arrays(
+        arrays, name=name, skeleton=skeleton, min_confidence=settings.min_confidence
+    )
+    return Target(poses, tuple(lines))
+
+
+def canonical_arrays(
+    keypoints: Keypoints, settings: KeypointSettings, camera: CameraLike
+) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Keypoints with their camera, as the arrays of a canonical file, and what a user is told.
+
+    Args:
+        keypoints: as in `with_camera`.
+        settings: as in `with_camera`.
+        camera: as in `with_camera`.
+
+    Raises:
+        ValueError: as in `with_camera`.
+    """
     sizes = _sizes(keypoints, _given_size(settings, camera))
     cameras: list[Camera] = []
     points, seen = keypoints.points.copy(), np.ones(keypoints.points.shape[:2], dtype=bool)
@@ -122,16 +142,10 @@ def with_camera(
         confidence=np.where(seen, keypoints.confidence, 0.0),
         about={**keypoints.about, "camera": " | ".join(map(_said, cameras))},
     )
-    poses = pose_set_from_arrays(
-        shown.arrays(intrinsics, sizes),
-        name=name,
-        skeleton=skeleton,
-        min_confidence=settings.min_confidence,
-    )
     lines = [*keypoints.lines, *(line for each in cameras for line in each.lines())]
     if not seen.all():
         lines.append(f"{(~seen).sum():,} joints lie where the lens shows nothing: not seen")
-    return Target(poses, tuple(lines))
+    return shown.arrays(intrinsics, sizes), lines
 
 
 def keypoints_of(
