@@ -15,7 +15,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from poseda.data.joint_maps import JointMap
-from poseda_ext.skeleton import H36M_17
+from poseda_ext.skeleton import H36M_16, H36M_17
 
 Array = NDArray[Any]
 
@@ -82,8 +82,10 @@ _MIXAMO: dict[str, Rule] = {
 MIXAMO = _table("mixamo", {**_MIXAMO, "Head": _middle("Head", "HeadTop_End")})
 #: Mixamo where the crown is an End Site.
 MIXAMO_END = _table("mixamo-end", {**_MIXAMO, "Head": _middle("Head", "Head_End")})
-#: Joints that already have Human3.6M's names.
+#: Joints that already have Human3.6M's names, as in the BVH files of `poseda.outputs`.
 HUMAN36M = _table("human36m", {joint: joint for joint in H36M_17.names})
+#: The same without Neck/Nose.
+HUMAN36M_16 = _table("human36m-16", {joint: joint for joint in H36M_16.names})
 #: Vicon's Plug-in Gait markers, with the joint centres that `poseda.data.mocap.markers` adds.
 PLUG_IN_GAIT = _table(
     "plug-in-gait",
@@ -100,8 +102,10 @@ PLUG_IN_GAIT = _table(
 #: in the order in which they are tried
 TABLES = {
     table.name: table
-    for table in (HUMAN36M, CMU_ASF, CMU_BVH, MIXAMO, MIXAMO_END, PLUG_IN_GAIT, CMU_ASF_HIPS)
-}
+    for table in (
+        HUMAN36M, HUMAN36M_16, CMU_ASF, CMU_BVH, MIXAMO, MIXAMO_END, PLUG_IN_GAIT, CMU_ASF_HIPS,
+    )
+}  # fmt: skip
 
 
 def plain_name(joint: str) -> str:
