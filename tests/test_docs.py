@@ -2,29 +2,116 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import test_prepare_ski as ski
+import three_dhp_files as mpi_inf_3dhp
+from keypoint_files import detected, image, walk
+from mocap.mocap_files import joints_file
+from PIL import Image
+from test_prepare_human36m import recordings, write
+
+from poseda.cli import main
+from poseda.data import save_pose_set
+from poseda.data.synthetic import make_source, make_target
+
+__all__ = ["recordings"]  # a fixture
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-BLOCK = re.compile(r"^```(python|sh|bash)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: commands that stand for others
+PATTERN = "poseda prepare NAME "
+#: a training that takes a moment
+SMALL = [
+    *("--width", "8", "--pretrain.steps", "4", "--pretrain.batch", "8", "--adapt.steps", "4"),
+    *("--adapt.batch", "8", "--adapt.warmup", "1", "--jobs", "1"),
+]
+TRAININGS = {
+    "adapt": SMALL,
+    "compare": [*SMALL, "--seeds", "0"],
+    "pretrain": SMALL[:6],
+}
 
 
-def blocks(page: Path, *kinds: str) -> list[str]:
-    return [text for kind, text in BLOCK.findall(page.read_text()) if kind in kinds]
+def blocks(page: Path, kind: str) -> list[str]:
+    return [text for found, text in BLOCK.findall(page.read_text()) if found == kind]
 
 
 def commands(page: Path) -> Iterator[list[str]]:
     """The commands that a page shows, line breaks within a command joined."""
-    for text in blocks(page, "sh", "bash", ""):
+    for text in blocks(page, "sh"):
         for line in text.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
-            if words and words[0] == "poseda":
+            if words and words[0] == "poseda" and not line.startswith(PATTERN):
                 yield words[1:]
+
+
+def mmpose(frames: int) -> str:
+    """Two people who walk past."""
+    people = [
+        detected(image(walk(frames, seed=k, aside=k - 0.5)), "coco_17").tolist() for k in (0, 1)
+    ]
+    shown = [
+        {
+            "frame_id": frame,
+            "instances": [
+                {"keypoints": each[frame], "keypoint_scores": [0.9] * 17} for each in people
+            ],
+        }
+        for frame in range(frames)
+    ]
+    return json.dumps({"meta_info": {"dataset_name": "coco"}, "instance_info": shown})
+
+
+def own_files(folder: Path) -> None:
+    """What somebody has at hand: a source, a detector's file, a photo, weights."""
+    save_pose_set(folder / "source.npz", make_source(seed=1, frames=200))
+    save_pose_set(folder / "source_cmu.npz", make_source(seed=1, frames=200))
+    target = dict(make_target(seed=1, frames=200))
+    target["camera"] = np.arange(len(target["pose2d"])) % 7
+    save_pose_set(folder / "target_cmu.npz", target)
+    (folder / "clip.json").write_text(mmpose(30))
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 28  # FocalLengthIn35mmFilm
+    Image.new("RGB", (192, 108)).save(folder / "photo.jpg", exif=exif)
+    main(["pretrain", "--source", str(folder / "source.npz"), "--out", str(folder / "first"),
+          *TRAININGS["pretrain"]])  # fmt: skip
+    weights = folder / "first" / "seed0" / "pretrain" / "lifter.safetensors"
+    (folder / "lifter.safetensors").write_bytes(weights.read_bytes())
+
+
+def data_sets(folder: Path, recordings: Any) -> None:
+    """A few frames of each data set, in the layout of its own files."""
+    data = folder / "data"
+    for name in ("h36m", "3dhp", "ski", "mocap", "door", "hall", "3dpw"):
+        (data / name).mkdir(parents=True)
+    write(data / "h36m", recordings)
+    mpi_inf_3dhp.write_train(data / "3dhp", "S1", "Seq1", 4, "v5")
+    mpi_inf_3dhp.write_test(data / "3dhp", "TS1", np.ones(4, bool), "v5")
+    for part in ("train", "test"):
+        ski.save(data / "ski", part, ski.labels(part)[0])
+    joints_file(data / "mocap" / "joints.npz")
+    (rig,) = blocks(ROOT / "docs" / "datasets.md", "json")
+    (folder / "rig.json").write_text(rig)
+    for place in ("door", "hall"):
+        (data / place / "clip.json").write_text(mmpose(10))
+    (folder / "mine").mkdir()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    folder = tmp_path_factory.mktemp("place")
+    own_files(folder)
+    data_sets(folder, request.getfixturevalue("recordings"))
+    return folder
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -33,9 +120,18 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert link.startswith("http") or (page.parent / link).exists(), link
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_snippets_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
+@pytest.mark.parametrize("page", [p for p in PAGES if [*commands(p)]], ids=lambda page: page.stem)
+def test_commands_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, as a reader types them, with trainings cut short."""
+    monkeypatch.chdir(place)
+    for words in commands(page):
+        main([*words, *TRAININGS.get(words[0], [])])
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.stem)
+def test_snippets_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    names: dict[str, Any] = {}
+    run: Callable[..., None] = exec
     for code in blocks(page, "python"):
-        exec(compile(code, str(page), "exec"), names)
+        run(compile(code, str(page), "exec"), names)
