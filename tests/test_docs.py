@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_prepare_ski as ski
-import three_dhp_files as mpi_inf_3dhp
-from keypoint_files import detected, image, walk
-from mocap.mocap_files import joints_file
 from PIL import Image
-from test_prepare_human36m import recordings, write
 
+import tests.test_prepare_3dpw as pw3d
+import tests.test_prepare_ski as ski
+import tests.three_dhp_files as mpi_inf_3dhp
 from poseda.cli import main
 from poseda.data import save_pose_set
 from poseda.data.synthetic import make_source, make_target
+from tests.keypoint_files import detected, walk
+from tests.test_prepare_human36m import recordings, write
 
 __all__ = ["recordings"]  # a fixture
 
@@ -56,9 +56,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 def mmpose(frames: int) -> str:
     """Two people who walk past."""
-    people = [
-        detected(image(walk(frames, seed=k, aside=k - 0.5)), "coco_17").tolist() for k in (0, 1)
-    ]
+    people = [detected(walk(frames, seed=k, aside=k - 0.5), "coco_17").tolist() for k in (0, 1)]
     shown = [
         {
             "frame_id": frame,
@@ -98,7 +96,12 @@ def data_sets(folder: Path, recordings: Any) -> None:
     mpi_inf_3dhp.write_test(data / "3dhp", "TS1", np.ones(4, bool), "v5")
     for part in ("train", "test"):
         ski.save(data / "ski", part, ski.labels(part)[0])
-    joints_file(data / "mocap" / "joints.npz")
+    pw3d.data_set(data / "3dpw", train=[pw3d.sequence()], test=[pw3d.sequence(seed=1)])
+    np.savez(
+        data / "mocap" / "joints.npz",
+        joints=walk(60).astype(np.float32), names=["ann_1", "bob_1"], subjects=["ann", "bob"],
+        actions=["walk", "walk"], clip_start=[0, 30], clip_len=[30, 30], fps=[30.0, 30.0],
+    )  # fmt: skip
     (rig,) = blocks(ROOT / "docs" / "datasets.md", "json")
     (folder / "rig.json").write_text(rig)
     for place in ("door", "hall"):
