@@ -157,10 +157,20 @@ def test_other_ways_to_store_the_same(
             assert value == other, field.name
 
 
-def test_a_set_that_is_all_train_is_its_own_train_part(arrays: Arrays) -> None:
-    del arrays["split"]
-    poses = pose_set_from_arrays(arrays, name="x")
-    assert poses.train is poses
+def test_parts_that_lie_together_are_not_copied(arrays: Arrays) -> None:
+    order = np.argsort(arrays["split"], kind="stable")
+    for value, turned in ((0, order), (1, order), (0, order[::-1])):
+        poses = pose_set_from_arrays({k: v[turned] for k, v in arrays.items()}, name="x")
+        part = poses.test if value else poses.train
+        assert len(part) == int((arrays["split"] == value).sum())
+        assert bool((part.split == value).all())
+        assert part.pose2d.untyped_storage().data_ptr() == poses.pose2d.untyped_storage().data_ptr()
+        assert np.shares_memory(part.action, poses.action)
+    arrays["split"][::7] ^= 1
+    mixed = pose_set_from_arrays(arrays, name="x")
+    rows = np.flatnonzero(arrays["split"] == 1)
+    assert torch.equal(mixed.test.pose2d, mixed.pose2d[rows])
+    assert mixed.test.frame.tolist() == mixed.frame[rows].tolist()
 
 
 def test_joints_cropped_by_the_border_are_legal(arrays: Arrays) -> None:

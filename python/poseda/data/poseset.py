@@ -123,20 +123,26 @@ class PoseSet:
         return int(self.pose2d.shape[0])
 
     def rows(self, index: Tensor | Array | Sequence[int] | slice) -> PoseSet:
-        """The frames that a mask, a list of row numbers or a slice selects, in that order."""
-        if isinstance(index, Tensor):
-            index = index.detach().cpu().numpy()
-        if not isinstance(index, slice):
-            index = np.asarray(index, dtype=None if len(index) else np.int64)
-        chosen = np.arange(len(self))[index]
-        on_device = torch.from_numpy(chosen).to(self.pose2d.device)
+        """The frames that a mask, a list of row numbers or a slice selects, in that order; those of
+        a slice without a step share their memory with this set."""
+        here: Any
+        there: Any
+        if isinstance(index, slice) and index.step in (None, 1):
+            here = there = index
+        else:
+            if isinstance(index, Tensor):
+                index = index.detach().cpu().numpy()
+            if not isinstance(index, slice):
+                index = np.asarray(index, dtype=None if len(index) else np.int64)
+            here = np.arange(len(self))[index]
+            there = torch.from_numpy(here).to(self.pose2d.device)
         picked: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Tensor):
-                picked[field.name] = value[on_device]
+                picked[field.name] = value[there]
             elif isinstance(value, np.ndarray):
-                picked[field.name] = value[chosen]
+                picked[field.name] = value[here]
         return dataclasses.replace(self, **picked)
 
     @property
@@ -156,7 +162,10 @@ class PoseSet:
                 f"{self.name}: the {label} split is empty "
                 f"(none of {len(self)} frames has split == {value})"
             )
-        return self if bool(mask.all()) else self.rows(mask)
+        first, count = int(mask.byte().argmax()), int(mask.sum())
+        if bool(mask[first : first + count].all()):  # as most files have it; nothing is copied
+            return self.rows(slice(first, first + count))
+        return self.rows(mask)
 
     def to(self, device: torch.device | str) -> PoseSet:
         """The same frames with all tensors on `device`."""

@@ -18,7 +18,7 @@ from poseda_ext.reference import distort
 
 Array = NDArray[Any]
 
-_NEWTON_STEPS = 8
+_NEWTON_STEPS = 20  #: three or four do within the image
 _TOLERANCE = 1e-8  #: of the image plane; 1e-5 pixels
 
 
@@ -57,11 +57,10 @@ class Lens:
         plane = seen.clone()
         for _ in range(_NEWTON_STEPS):
             error = distort(plane, radial, tangential) - seen
+            if bool((error.abs() <= _TOLERANCE).all()):
+                return plane.numpy() * focal + centre
             plane -= _solve(plane, radial, tangential, error)
-        error = (distort(plane, radial, tangential) - seen).abs()
-        if not bool((error <= _TOLERANCE).all()):
-            raise ValueError(f"pixels: got points that the lens {self.name} shows nothing at")
-        return plane.numpy() * focal + centre
+        raise ValueError(f"pixels: got points that the lens {self.name} shows nothing at")
 
 
 def _solve(
