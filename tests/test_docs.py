@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from tests.test_prepare_human36m import recordings, write
 __all__ = ["recordings"]  # a fixture
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: commands that stand for others
 PATTERN = "poseda prepare NAME "
@@ -47,11 +48,10 @@ def blocks(page: Path, kind: str) -> list[str]:
 
 def commands(page: Path) -> Iterator[list[str]]:
     """The commands that a page shows, line breaks within a command joined."""
-    for text in blocks(page, "sh"):
+    for text in [*blocks(page, "sh"), *blocks(page, "")]:
         for line in text.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            if words and words[0] == "poseda" and not line.startswith(PATTERN):
-                yield words[1:]
+            if line.startswith("poseda ") and not line.startswith(PATTERN):
+                yield shlex.split(line, comments=True)[1:]
 
 
 def mmpose(frames: int) -> str:
@@ -75,7 +75,8 @@ def own_files(folder: Path) -> None:
     save_pose_set(folder / "source_cmu.npz", make_source(seed=1, frames=200))
     target = dict(make_target(seed=1, frames=200))
     target["camera"] = np.arange(len(target["pose2d"])) % 7
-    save_pose_set(folder / "target_cmu.npz", target)
+    for name in ("target.npz", "target_cmu.npz"):
+        save_pose_set(folder / name, target)
     (folder / "clip.json").write_text(mmpose(30))
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0xA405] = 28  # FocalLengthIn35mmFilm
@@ -127,11 +128,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_commands_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other, as a reader types them, with trainings cut short."""
     monkeypatch.chdir(place)
+    shutil.rmtree("runs", ignore_errors=True)  # of another page
     for words in commands(page):
         main([*words, *TRAININGS.get(words[0], [])])
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES[1:] if blocks(p, "python")], ids=lambda p: p.stem
+)
 def test_snippets_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     names: dict[str, Any] = {}
