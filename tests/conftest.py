@@ -41,3 +41,9 @@ def domains(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def pose_sets(domains: tuple[Path, Path]) -> tuple[PoseSet, PoseSet]:
     """The same, loaded."""
     return load_pose_set(domains[0]), load_pose_set(domains[1])
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves a run's figures out, which take longer than a short training; test_cli.py has them."""
+    monkeypatch.setattr("poseda.report.draw_figures", lambda plan: [])

@@ -98,6 +98,7 @@ def test_damaged_card_is_refused_by_name(text: str, message: str, tmp_path: Path
     assert str(refused.value).startswith(f"{path}: card: ")
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_tells_what_it_was_trained_on(
     domains: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shlex
@@ -19,7 +20,7 @@ import tests.test_prepare_ski as ski
 import tests.three_dhp_files as mpi_inf_3dhp
 from poseda.cli import main
 from poseda.data import save_pose_set
-from poseda.data.synthetic import make_source, make_target
+from poseda.data.synthetic import make_source, make_target, synthetic_pair
 from tests.keypoint_files import detected, walk
 from tests.test_prepare_human36m import recordings, write
 
@@ -110,6 +111,15 @@ def data_sets(folder: Path, recordings: Any) -> None:
     (folder / "mine").mkdir()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_synthetic_humans() -> Iterator[None]:
+    """Where a command has no source or no target."""
+    with pytest.MonkeyPatch.context() as patch:
+        few = functools.partial(synthetic_pair, frames=200)
+        patch.setattr("poseda.data.synthetic.synthetic_pair", few)
+        yield
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     folder = tmp_path_factory.mktemp("place")
@@ -124,6 +134,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert link.startswith("http") or (page.parent / link).exists(), link
 
 
+@pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize("page", [p for p in PAGES if [*commands(p)]], ids=lambda page: page.stem)
 def test_commands_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other, as a reader types them, with trainings cut short."""
