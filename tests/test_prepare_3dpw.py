@@ -18,13 +18,13 @@ import pytest
 from numpy.typing import NDArray
 
 from poseda.data import load_pose_set
+from poseda.data.geometry import rotation_matrices
 from poseda.data.prepare.anatomy import check_anatomy
 from poseda.data.prepare.three_dpw import ThreeDPW
 from poseda.data.prepare.three_dpw.sequences import SMPL_24, detected, read_sequence
 from poseda.data.smpl import (
     BodyModel,
     RegressedJoints,
-    axis_angle_matrices,
     find_body_model,
     load_body_model,
     load_regressor,
@@ -125,7 +125,7 @@ def test_axis_angles_become_rotations() -> None:
     vectors[0, 0] = 0
     vectors[0, 1] = 1e-9
     vectors[0, 2] *= np.pi / np.linalg.norm(vectors[0, 2])
-    found = axis_angle_matrices(vectors)
+    found = rotation_matrices(vectors)
     for index in np.ndindex(5, 4):
         np.testing.assert_allclose(found[index], rotation_by_series(vectors[index]), atol=1e-12)
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from poseda.data.geometry import rotation_matrices
 from poseda.data.mocap.kinematics import place_joints, world_turns
 from poseda.data.restricted import load_pickle
 from poseda_ext.skeleton import H36M_17
@@ -223,7 +224,7 @@ class RegressedJoints:
 
     def _move(self, rest: Array, bone_rest: Array, turns: Array) -> Array:
         parents = self._model.parents
-        own = axis_angle_matrices(turns.reshape(len(turns), -1, 3))  # (T, K, 3, 3)
+        own = rotation_matrices(turns.reshape(len(turns), -1, 3))  # (T, K, 3, 3)
         world = world_turns(parents, list(own.swapaxes(0, 1)))
         offsets = [bone_rest[0], *(bone_rest[b] - bone_rest[p] for b, p in enumerate(parents) if b)]
         places = place_joints(parents, offsets, world, moving=False)  # (T, K, 3)
@@ -233,18 +234,6 @@ class RegressedJoints:
         turned = np.einsum("ktab,tjkb->tja", np.stack(world), local)
         joints: Array = turned + np.einsum("jk,tka->tja", self._mass, places)
         return joints
-
-
-def axis_angle_matrices(vectors: Array) -> Array:
-    """(..., 3) axis-angle vectors in radians to (..., 3, 3) rotation matrices."""
-    angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
-    x, y, z = np.moveaxis(vectors, -1, 0)
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*x.shape, 3, 3)
-    # sin t / t and (1 - cos t) / t^2, exact at 0 too
-    first, second = np.sinc(angle / np.pi), np.sinc(angle / (2 * np.pi)) ** 2 / 2
-    matrices: Array = np.eye(3) + first * cross + second * (cross @ cross)
-    return matrices
 
 
 def _sides(joints: Array) -> list[int]:

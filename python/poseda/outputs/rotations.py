@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from poseda.data.geometry import rotation_matrices
+
 Array = NDArray[Any]
 
 TWIST_STEP = math.radians(15)  #: from one frame to the next
@@ -91,10 +93,7 @@ def steady_swing(rest: Array, now: Array) -> Array:
         for frame, step in enumerate(steps.tolist(), start=1):
             kept = math.remainder(twists[frame - 1] - step, _TURN)
             twists[frame] = kept - min(max(kept, -TWIST_STEP), TWIST_STEP)
-    angle = twists[:, None, None]
-    about = _cross_matrix(rest)
-    twist = np.eye(3) + np.sin(angle) * about + (1 - np.cos(angle)) * (about @ about)
-    rotation: Array = smallest @ twist
+    rotation: Array = smallest @ rotation_matrices(twists[:, None] * rest)
     return rotation
 
 
@@ -126,14 +125,6 @@ def euler_zxy(rotation: Array) -> Array:
         last = np.where(better[..., None], far, near)
         angles[frame] = last
     return angles
-
-
-def _cross_matrix(vector: Array) -> Array:
-    """(..., 3, 3) M with ``M x = vector x x``."""
-    x, y, z = np.moveaxis(vector, -1, 0)
-    zero = np.zeros_like(x)
-    rows = np.stack((zero, -z, y, z, zero, -x, -y, x, zero), axis=-1)
-    return rows.reshape(*vector.shape, 3)
 
 
 def _across(vector: Array) -> Array:

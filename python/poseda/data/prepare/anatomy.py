@@ -71,11 +71,19 @@ def check_pose2d(pose2d: Array, where: str, *, upright: bool = True) -> None:
             f"{where}: got heads that are not above the feet on the whole; expected x to the "
             "right, y down, and the joint order of the data set"
         )
-    if _agreement(pose2d) < 0:
+    if sides_disagree(pose2d):
         raise ValueError(
             f"{where}: got shoulders that lie the other way round than the hips; expected the "
             "joint order of the data set"
         )
+
+
+def sides_disagree(pose: Array) -> bool:
+    """Whether the shoulders of poses (N, 17, 2 or 3) lie the other way round than their hips, on
+    the whole."""
+    shoulders = _joint(pose, "LShoulder") - _joint(pose, "RShoulder")
+    hips = _joint(pose, "LHip") - _joint(pose, "RHip")
+    return float((shoulders * hips).sum()) < 0
 
 
 def _joint(pose: Array, name: str) -> Array:
@@ -106,18 +114,11 @@ def _wrong_places(pose: Array) -> str | None:
     to_hip = np.linalg.norm(_joint(pose, "Hip") - ankles, axis=-1)
     if np.mean(to_head > to_hip) < 0.5:
         return "heads nearer to the feet than the hips"
-    if _agreement(pose) < 0:
+    if sides_disagree(pose):
         return "shoulders that lie the other way round than the hips"
     if _handedness(pose) < 0:
         return "knees that bend backwards, as if left and right or an axis were swapped"
     return None
-
-
-def _agreement(pose: Array) -> float:
-    """Mean cosine between the lines of shoulders and hips, weighted by their lengths."""
-    shoulders = _joint(pose, "LShoulder") - _joint(pose, "RShoulder")
-    hips = _joint(pose, "LHip") - _joint(pose, "RHip")
-    return float((shoulders * hips).sum())
 
 
 def _handedness(pose: Array) -> float:

@@ -16,10 +16,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from poseda.data.geometry import far_outside, reprojection_error, solve_root
 from poseda.data.joint_maps import direct
 from poseda.data.prepare.anatomy import check_anatomy
 from poseda.data.prepare.base import Preparation, Report
-from poseda.data.prepare.geometry import far_outside, reprojection_error, solve_root
 from poseda.data.prepare.hdf5 import open_hdf5
 from poseda.data.writer import PoseWriter
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from poseda.data.geometry import project
+
 Array = NDArray[np.float64]
 
 
@@ -35,10 +37,8 @@ class Camera:
         return relative
 
     def project(self, points: Array) -> Array:
-        """Points (..., 3) of the camera frame to (..., 2) pixels."""
-        focal, centre = np.asarray(self.intrinsics[:2]), np.asarray(self.intrinsics[2:])
-        image: Array = points[..., :2] / points[..., 2:] * focal + centre
-        return image
+        """Points (..., J, 3) of the camera frame to (..., J, 2) pixels."""
+        return project(points, np.asarray(self.intrinsics))
 
 
 def look_at(

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from poseda.data.geometry import far_outside, reprojection_error
 from poseda.data.prepare.anatomy import check_anatomy, check_pose2d
 from poseda.data.prepare.base import Report
-from poseda.data.prepare.geometry import far_outside, reprojection_error
 from poseda.data.prepare.mpi_inf_3dhp.clips import Clip, body_scale
 from poseda.data.prepare.mpi_inf_3dhp.tables import TRAIN_FRAMES, VALID_FRAMES, Frames, Labels
 from poseda_ext.skeleton import H36M_17

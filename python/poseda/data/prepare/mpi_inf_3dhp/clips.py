@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from poseda.data.geometry import solve_root
 from poseda.data.joint_maps import JointMap
 from poseda.data.poseset import MAX_NORMALISED
-from poseda.data.prepare.geometry import solve_root
 from poseda.data.prepare.mpi_inf_3dhp.tables import (
     ADAPTPOSE_SKIPS,
     OUTDOOR,

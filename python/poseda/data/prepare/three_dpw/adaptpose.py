@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from poseda.data.geometry import reprojection_error, solve_root
 from poseda.data.joint_maps import JointMap
 from poseda.data.poseset import MAX_NORMALISED
-from poseda.data.prepare.anatomy import check_anatomy
-from poseda.data.prepare.geometry import reprojection_error, solve_root
+from poseda.data.prepare.anatomy import check_anatomy, sides_disagree
 from poseda.data.prepare.three_dpw.sequences import read_array
 from poseda.data.restricted import load_pickled_npz
 from poseda_ext.skeleton import H36M_16, H36M_17
@@ -75,7 +75,7 @@ def read_adaptpose(path: Path, min_distance: float) -> Poses:
         raise ValueError(f"{path}: positions_2d: got pixels, expected screen-normalised points")
     pose2d = ADAPTPOSE_16.points((points + 1) * SIDE / 2)
     notes = []
-    if _legs_swapped(pose3d):
+    if sides_disagree(pose3d):
         pose2d, pose3d = pose2d[:, _OTHER_LEG_FIRST], pose3d[:, _OTHER_LEG_FIRST]
         notes.append("left and right leg were exchanged in the file: put right")
     check_anatomy(pose3d, str(path))
@@ -105,14 +105,3 @@ def _fit_intrinsics(pose3d: Array, pose2d: Array) -> Array:
     fits = [np.polyfit(image[..., axis].ravel(), pose2d[..., axis].ravel(), 1) for axis in (0, 1)]
     (fx, cx), (fy, cy) = fits
     return np.asarray((fx, fy, cx, cy))
-
-
-def _legs_swapped(poses: Array) -> bool:
-    """Whether the hips (N, 17, 3) lie the other way round than the shoulders."""
-
-    def across(joint: str) -> Array:
-        at = H36M_17.names.index
-        gap: Array = poses[:, at(f"L{joint}")] - poses[:, at(f"R{joint}")]
-        return gap
-
-    return float((across("Hip") * across("Shoulder")).sum()) < 0

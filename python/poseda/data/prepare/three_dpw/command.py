@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from poseda.data.geometry import far_outside
 from poseda.data.prepare.anatomy import check_anatomy
 from poseda.data.prepare.base import Preparation, Report
-from poseda.data.prepare.geometry import far_outside
 from poseda.data.prepare.three_dpw.adaptpose import SIDE, read_adaptpose
 from poseda.data.prepare.three_dpw.sequences import (
     FPS,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from poseda.data.geometry import project
 from poseda.data.joint_maps import JointMap
 from poseda.data.poseset import MIN_CONFIDENCE
 from poseda.data.restricted import load_pickle
@@ -87,10 +88,8 @@ class Sequence:
 
     def project(self, points: Array) -> Array:
         """(T, J, 3) of the camera frame to pixels; NaN at the camera and behind it."""
-        fx, fy, cx, cy = self.intrinsics
-        depth = np.where(points[..., 2:] > 0, points[..., 2:], np.nan)
-        image: Array = points[..., :2] / depth * (fx, fy) + (cx, cy)
-        return image
+        image = project(points, np.asarray(self.intrinsics))
+        return np.where(points[..., 2:] > 0, image, np.nan)
 
 
 def read_sequence(path: Path) -> Sequence:

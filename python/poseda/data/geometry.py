@@ -1,13 +1,23 @@
-"""Where a root-relative pose stands in front of its camera, and how well 3D and 2D agree."""
+"""Rotations, projections, and where a root-relative pose stands in front of its camera."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from poseda_ext.reference import rotate
+
 Array = NDArray[Any]
+
+
+def rotation_matrices(axis_angle: Array) -> Array:
+    """(..., 3) axis-angle vectors in radians to (..., 3, 3) float64 rotation matrices."""
+    vectors = torch.from_numpy(np.array(axis_angle, dtype=np.float64))
+    axes = torch.eye(3, dtype=torch.float64).expand(*vectors.shape, 3)
+    return rotate(axes, vectors[..., None, :]).mT.numpy()
 
 
 def project(pose3d: Array, intrinsics: Array) -> Array:
