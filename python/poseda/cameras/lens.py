@@ -18,6 +18,7 @@ Jacobian determinant). Any other point is not valid, and stays where it is.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,79 @@ _NEWTON_STEPS = 12
 _TOLERANCE = 1e-11  #: of the image plane; 1e-8 pixels at a focal length of 1,000
 
 
+@dataclass(frozen=True)
+class LensModel:
+    """The polynomial of `poseda_ext.reference.distort`, on the image plane.
+
+    Attributes:
+        radial: k1, k2, k3.
+        tangential: p, as it stands there.
+        tangential_gain: g, which is 1 in VideoPose3D's model and 2 in OpenCV's.
+    """
+
+    radial: tuple[float, float, float]
+    tangential: tuple[float, float]
+    tangential_gain: float
+
+    def distort(self, plane: Array) -> Array:
+        """(..., 2) points to where they are seen."""
+        radial = torch.tensor(self.radial, dtype=torch.float64)
+        tangential = torch.tensor(self.tangential, dtype=torch.float64)
+        points = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float64))
+        return distort(points, radial, tangential, self.tangential_gain).numpy()
+
+    def step(self, plane: Array, error: Array) -> Array:
+        """Newton's step: (..., 2) what the derivative at `plane` turns into `error`; zero where its
+        determinant is."""
+        (xx, xy), (yx, yy) = self._jacobian(plane)
+        determinant = xx * yy - xy * yx
+        usable = np.abs(determinant) > 1e-12
+        inverse = np.where(usable, 1 / np.where(usable, determinant, 1), 0)
+        a, b = error[..., 0], error[..., 1]
+        return np.stack((yy * a - xy * b, xx * b - yx * a), -1) * inverse[..., None]
+
+    def upright(self, plane: Array) -> Array:
+        """(...) whether the image there is the right way round."""
+        (xx, xy), (yx, yy) = self._jacobian(plane)
+        return np.asarray(xx * yy - xy * yx > 0)
+
+    def radial_gain(self, squared: Array) -> Array:
+        """By what the radial part multiplies a radius, from its square."""
+        k1, k2, k3 = self.radial
+        gain: Array = 1 + squared * (k1 + squared * (k2 + squared * k3))
+        return gain
+
+    def fold_radius(self) -> float:
+        """The radius where the radial part folds back; infinity if nowhere."""
+        k1, k2, k3 = self.radial
+        roots = np.roots(np.trim_zeros((7 * k3, 5 * k2, 3 * k1, 1.0), "f"))  # in r^2
+        real = roots.real[(np.abs(roots.imag) < 1e-9 * np.abs(roots)) & (roots.real > 0)]
+        return float(np.sqrt(real.min())) if len(real) else np.inf
+
+    def _jacobian(self, plane: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        (k1, k2, k3), (p, q), g = self.radial, self.tangential, self.tangential_gain
+        x, y = plane[..., 0], plane[..., 1]
+        squared = x * x + y * y
+        gain = self.radial_gain(squared) + g * (p * x + q * y)
+        slope = 2 * (
+            k1 + squared * (2 * k2 + squared * 3 * k3)
+        )  # of the radial part by r^2, doubled
+        along_x, along_y = slope * x + g * p, slope * y + g * q
+        return (
+            (gain + x * along_x + 2 * p * x, x * along_y + 2 * p * y),
+            (y * along_x + 2 * q * x, gain + y * along_y + 2 * q * y),
+        )
+
+
+def opencv(distortion: Distortion) -> LensModel:
+    """The model of OpenCV's k1, k2, p1, p2, k3."""
+    k1, k2, p1, p2, k3 = distortion
+    return LensModel((k1, k2, k3), (p2, p1), 2.0)
+
+
 def distort_plane(plane: Array, distortion: Distortion) -> Array:
     """The lens itself: (..., 2) points of the image plane to where they are seen."""
-    k1, k2, p1, p2, k3 = distortion
-    radial = torch.tensor((k1, k2, k3), dtype=torch.float64)
-    tangential = torch.tensor((p2, p1), dtype=torch.float64)
-    points = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float64))
-    return distort(points, radial, tangential, 2.0).numpy()
+    return opencv(distortion).distort(plane)
 
 
 def undistort_plane(seen: Array, distortion: Distortion) -> tuple[Array, Array]:
@@ -55,72 +122,30 @@ def undistort_plane(seen: Array, distortion: Distortion) -> tuple[Array, Array]:
         (..., 2) undistorted points, and (...) whether each is valid by the rule at the head of
         this module. A point that is not is returned as it came.
     """
+    model = opencv(distortion)
     seen = np.asarray(seen, dtype=np.float64)
     finite: Array = np.asarray(np.isfinite(seen).all(-1))
     target = np.where(finite[..., None], seen, 0.0)
-    fold = fold_radius(distortion)
-    plane = _undo_radial(target, distortion, fold)
+    fold = model.fold_radius()
+    plane = _undo_radial(target, model, fold)
     for _ in range(_NEWTON_STEPS):
-        jacobian, determinant = _jacobian(plane, distortion)
-        step = _solve(jacobian, determinant, distort_plane(plane, distortion) - target)
-        plane = plane - step
-    error = np.abs(distort_plane(plane, distortion) - target).max(-1)
-    inside = np.linalg.norm(plane, axis=-1) < fold
-    valid = finite & inside & (_jacobian(plane, distortion)[1] > 0)
+        plane = plane - model.step(plane, model.distort(plane) - target)
+    error = np.abs(model.distort(plane) - target).max(-1)
+    valid = finite & (np.linalg.norm(plane, axis=-1) < fold) & model.upright(plane)
     valid &= error <= _TOLERANCE * np.maximum(1, np.abs(target).max(-1))
     return np.where(valid[..., None], plane, seen), valid
 
 
-def fold_radius(distortion: Distortion) -> float:
-    """The radius on the image plane where the radial part folds back; infinity if nowhere."""
-    k1, k2, _, _, k3 = distortion
-    roots = np.roots(np.trim_zeros((7 * k3, 5 * k2, 3 * k1, 1.0), "f"))  # in r^2
-    real = roots.real[(np.abs(roots.imag) < 1e-9 * np.abs(roots)) & (roots.real > 0)]
-    return float(np.sqrt(real.min())) if len(real) else np.inf
-
-
-def _radial(squared: Array, distortion: Distortion) -> Array:
-    k1, k2, _, _, k3 = distortion
-    gain: Array = 1 + squared * (k1 + squared * (k2 + squared * k3))
-    return gain
-
-
-def _undo_radial(seen: Array, distortion: Distortion, fold: float) -> Array:
+def _undo_radial(seen: Array, model: LensModel, fold: float) -> Array:
     """The radial part alone, undone by bisection of r within [0, fold]."""
     radius = np.linalg.norm(seen, axis=-1)
     low, high = np.zeros_like(radius), np.full_like(radius, fold)
     if np.isinf(fold):
         high = np.maximum(radius, 1e-12)
-        while (short := high * _radial(high**2, distortion) < radius).any():
+        while (short := high * model.radial_gain(high**2) < radius).any():
             high = np.where(short, 2 * high, high)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        short = middle * _radial(middle**2, distortion) < radius
+        short = middle * model.radial_gain(middle**2) < radius
         low, high = np.where(short, middle, low), np.where(short, high, middle)
     return seen * (low / np.maximum(radius, 1e-300))[..., None]
-
-
-def _jacobian(plane: Array, distortion: Distortion) -> tuple[Array, Array]:
-    """(..., 2, 2) derivative of `distort_plane`, and (...) its determinant."""
-    k1, k2, p1, p2, k3 = distortion
-    x, y = plane[..., 0], plane[..., 1]
-    squared = x * x + y * y
-    gain = _radial(squared, distortion)
-    slope = 2 * (k1 + squared * (2 * k2 + squared * 3 * k3))  # of the gain by r^2, doubled
-    xx = gain + slope * x * x + 2 * p1 * y + 6 * p2 * x
-    yy = gain + slope * y * y + 6 * p1 * y + 2 * p2 * x
-    xy = slope * x * y + 2 * p1 * x + 2 * p2 * y
-    jacobian = np.stack((np.stack((xx, xy), -1), np.stack((xy, yy), -1)), -2)
-    return jacobian, xx * yy - xy * xy
-
-
-def _solve(jacobian: Array, determinant: Array, right: Array) -> Array:
-    """(..., 2) solutions; zero where the determinant is."""
-    usable = np.abs(determinant) > 1e-12
-    inverse = np.where(usable, 1 / np.where(usable, determinant, 1), 0)
-    (a, b), (c, d) = (
-        (jacobian[..., 0, 0], jacobian[..., 0, 1]),
-        (jacobian[..., 1, 0], jacobian[..., 1, 1]),
-    )
-    x, y = right[..., 0], right[..., 1]
-    return np.stack((d * x - b * y, a * y - c * x), -1) * inverse[..., None]

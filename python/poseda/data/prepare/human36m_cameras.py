@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from poseda_ext.reference import distort
+from poseda.cameras.lens import LensModel
 
 Array = NDArray[Any]
 
@@ -51,34 +50,16 @@ class Lens:
             ValueError: if the lens shows nothing there.
         """
         focal, centre = np.asarray(self.intrinsics[:2]), np.asarray(self.intrinsics[2:])
-        seen = torch.from_numpy((np.asarray(pixels, dtype=np.float64) - centre) / focal)
-        radial = torch.tensor(self.distortion[:3], dtype=torch.float64)
-        tangential = torch.tensor(self.distortion[3:], dtype=torch.float64)
-        plane = seen.clone()
+        seen = (np.asarray(pixels, dtype=np.float64) - centre) / focal
+        model = LensModel(self.distortion[:3], self.distortion[3:], 1.0)
+        plane = seen
         for _ in range(_NEWTON_STEPS):
-            error = distort(plane, radial, tangential) - seen
-            if bool((error.abs() <= _TOLERANCE).all()):
-                return plane.numpy() * focal + centre
-            plane -= _solve(plane, radial, tangential, error)
+            error = model.distort(plane) - seen
+            if (np.abs(error) <= _TOLERANCE).all():
+                found: Array = plane * focal + centre
+                return found
+            plane = plane - model.step(plane, error)
         raise ValueError(f"pixels: got points that the lens {self.name} shows nothing at")
-
-
-def _solve(
-    plane: torch.Tensor, radial: torch.Tensor, tangential: torch.Tensor, error: torch.Tensor
-) -> torch.Tensor:
-    """(..., 2) steps that the derivative of `distort` turns into `error`."""
-    x, y = plane.unbind(-1)
-    (k1, k2, k3), (p, q) = radial, tangential
-    r2 = x * x + y * y
-    gain = 1 + r2 * (k1 + r2 * (k2 + r2 * k3)) + p * x + q * y
-    slope = 2 * (k1 + r2 * (2 * k2 + r2 * 3 * k3))  # of the radial part by r^2, doubled
-    xx = gain + x * (slope * x + p) + 2 * p * x
-    xy = x * (slope * y + q) + 2 * p * y
-    yx = y * (slope * x + p) + 2 * q * x
-    yy = gain + y * (slope * y + q) + 2 * q * y
-    a, b = error.unbind(-1)
-    determinant = xx * yy - xy * yx
-    return torch.stack((yy * a - xy * b, xx * b - yx * a), -1) / determinant[..., None]
 
 
 #: in the order of the files
