@@ -194,9 +194,9 @@ def test_what_keypoints_say_is_not_said_again(
     np.savez(path, keypoints=arrays["pose2d"], image_size=np.asarray((2048, 2048)), fps=10.0)
     keypoints = read_keypoints(path, format="h36m_17")
     assert lifter(keypoints, "fov=60").fps == 10
-    with pytest.raises(ValueError, match="got 1920x1080, expected 2048x2048 as the keypoints say"):
+    with pytest.raises(ValueError, match="got 1920x1080, expected 2048x2048 as the keypoints of"):
         lifter(keypoints, parse_camera("fov=60", "1920x1080"))
-    with pytest.raises(ValueError, match="got 1920x1080, expected 2048x2048 as the keypoints say"):
+    with pytest.raises(ValueError, match="got 1920x1080, expected 2048x2048 as the keypoints of"):
         lifter(keypoints, "fov=60", image_size="1920x1080")
     with pytest.raises(ValueError, match="fps: got some, expected them only for files"):
         lifter(keypoints, "fov=60", fps=25)

@@ -73,7 +73,16 @@ def load_target(
         return Target(poses, (f"{path}: canonical, {len(poses):,} poses",))
     if camera_classes is not None:
         raise ValueError(f"camera_classes: got some for {path}, expected them for canonical files")
-    keypoints = read_keypoints(
+    keypoints = read_own(path, settings, camera)
+    name = Path(path).stem if isinstance(path, str | os.PathLike) else str(keypoints.source[0])
+    return with_camera(keypoints, settings, skeleton, camera=camera, name=name)
+
+
+def read_own(
+    path: Source | Sequence[Source], settings: KeypointSettings, camera: CameraLike
+) -> Keypoints:
+    """`read_keypoints` with the user's settings; a `Camera` says the image size too."""
+    return read_keypoints(
         path,
         format=settings.format,
         image_size=_given_size(settings, camera),
@@ -81,8 +90,6 @@ def load_target(
         min_confidence=settings.min_confidence,
         max_people=settings.max_people,
     )
-    name = Path(path).stem if isinstance(path, str | os.PathLike) else str(keypoints.source[0])
-    return with_camera(keypoints, settings, skeleton, camera=camera, name=name)
 
 
 def with_camera(
@@ -125,7 +132,7 @@ def canonical_arrays(
     Raises:
         ValueError: as in `with_camera`.
     """
-    sizes = _sizes(keypoints, _given_size(settings, camera))
+    sizes = keypoints.sizes(_given_size(settings, camera))
     cameras: list[Camera] = []
     points, seen = keypoints.points.copy(), np.ones(keypoints.points.shape[:2], dtype=bool)
     intrinsics = np.empty((len(keypoints), 4))
@@ -232,25 +239,6 @@ def _given_size(settings: KeypointSettings, camera: CameraLike) -> Size | None:
     if settings.image_size is not None:
         return parse_image_size(settings.image_size)
     return camera.image_size if isinstance(camera, Camera) else None
-
-
-def _sizes(keypoints: Keypoints, stated: Size | None) -> NDArray[np.float64]:
-    """(N, 2) width, height of each row."""
-    if keypoints.image_size is not None:
-        sizes = np.asarray(keypoints.image_size, dtype=np.float64)
-        if stated is not None and (sizes != stated).any():
-            row = int((sizes != stated).any(axis=1).argmax())
-            raise ValueError(
-                f"image_size: got {stated[0]}x{stated[1]}, expected {sizes[row, 0]:g}x"
-                f"{sizes[row, 1]:g} as the keypoints say"
-            )
-        return sizes
-    if stated is None:
-        raise ValueError(
-            "image_size: got none, and the keypoints do not say it, expected width and height of "
-            "the images, such as 1920x1080"
-        )
-    return np.tile(np.asarray(stated, dtype=np.float64), (len(keypoints), 1))
 
 
 def _camera_maker(camera: CameraLike, distortion: str | None) -> Callable[[Size], Camera]:

@@ -52,35 +52,46 @@ class Keypoints:
         """Frames per second; 0 where no file says it, or they differ."""
         return float(self.rate[0]) if (self.rate == self.rate[0]).all() else 0.0
 
+    def sizes(self, image_size: Any = None) -> Array:
+        """(N, 2) float64 width, height in pixels of the image of each row.
+
+        Args:
+            image_size: (2,) or (N, 2), where the files do not say it.
+
+        Raises:
+            ValueError: if the shape does not fit, nobody says the size, or the files say another.
+        """
+        if image_size is None:
+            if self.image_size is None:
+                raise ValueError(
+                    "image_size: got none, and the keypoints do not say it, expected width and "
+                    "height of the images, such as 1920x1080"
+                )
+            return self.image_size
+        size = _rows("image_size", image_size, (len(self), 2))
+        if self.image_size is not None and not np.array_equal(size, self.image_size):
+            row = int((size != self.image_size).any(axis=1).argmax())
+            raise ValueError(
+                f"image_size: got {size[row, 0]:g}x{size[row, 1]:g}, expected "
+                f"{self.image_size[row, 0]:g}x{self.image_size[row, 1]:g} as the keypoints of "
+                f"{self.source[row]} say"
+            )
+        return size
+
     def arrays(self, intrinsics: Any, image_size: Any = None) -> dict[str, Array]:
         """The arrays of a canonical file, for `pose_set_from_arrays` and `save_pose_set`.
 
         Args:
             intrinsics: (4,) or (N, 4) fx, fy, cx, cy in pixels.
-            image_size: (2,) or (N, 2) width, height in pixels; None takes the file's own.
+            image_size: as in `sizes`.
 
         Raises:
-            ValueError: if the shapes do not fit, the image size is not known, or the file says
-                another one.
+            ValueError: if the shape does not fit, or as in `sizes`.
         """
-        count = len(self)
-        if image_size is None:
-            if self.image_size is None:
-                raise ValueError("image_size: got None, expected width, height: no file says it")
-            size = self.image_size
-        else:
-            size = _rows("image_size", image_size, (count, 2))
-            if self.image_size is not None and not np.array_equal(size, self.image_size):
-                row = int((size != self.image_size).any(axis=1).argmax())
-                raise ValueError(
-                    f"image_size: got {size[row, 0]:g} x {size[row, 1]:g}, expected "
-                    f"{self.image_size[row, 0]:g} x {self.image_size[row, 1]:g} as the file of "
-                    f"{self.source[row]} says"
-                )
         return {
             "pose2d": self.points.astype(np.float32),
-            "intrinsics": _rows("intrinsics", intrinsics, (count, 4)).astype(np.float32),
-            "image_size": size.astype(np.float32),
+            "intrinsics": _rows("intrinsics", intrinsics, (len(self), 4)).astype(np.float32),
+            "image_size": self.sizes(image_size).astype(np.float32),
             "confidence": self.confidence.astype(np.float32),
             "subject": self.person,
             "clip": self.clip,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from poseda.cameras import parse_image_size
 from poseda.data.poseset import MIN_CONFIDENCE
 from poseda.keypoints.detections import MAX_FPS
 from poseda.keypoints.files import CONTAINERS, Source, find_files, read_files
@@ -30,7 +31,7 @@ def read_keypoints(
     source: Source | Sequence[Source],
     *,
     format: str = "auto",
-    image_size: Sequence[float] | None = None,
+    image_size: str | Sequence[float] | None = None,
     fps: float | None = None,
     min_confidence: float = MIN_CONFIDENCE,
     max_people: int | None = None,
@@ -47,7 +48,8 @@ def read_keypoints(
         format: ``auto``, or a form (`CONTAINERS`), a joint set (`JOINT_SETS`), or both as
             ``csv:coco_17``. Where a file does not say its joints their number decides, and of two
             sets of 17 or 16 the anatomy.
-        image_size: width, height in pixels, where the files do not say it.
+        image_size: width, height in pixels, or a text such as ``1920x1080``, where the files do
+            not say it.
         fps: frames per second, instead of what the files say.
         min_confidence: a joint of lower confidence counts as not seen.
         max_people: keep those people of each video who are in most frames.
@@ -63,7 +65,8 @@ def read_keypoints(
         raise ValueError(f"min_confidence: got {min_confidence}, expected above 0, at most 1")
     if max_people is not None and max_people < 1:
         raise ValueError(f"max_people: got {max_people}, expected 1 or more")
-    settings = Settings(min_confidence, joints, _parse_size(image_size), fps, max_people)
+    size = None if image_size is None else parse_image_size(image_size)
+    settings = Settings(min_confidence, joints, size, fps, max_people)
     videos = []
     for found in read_files(find_files(source)):
         if container is not None and found.container != container:
@@ -197,15 +200,3 @@ def _parse_format(format: str) -> tuple[str | None, str | None]:
                 f"{', '.join(JOINT_SETS)}, or both with a colon"
             )
     return container, joints
-
-
-def _parse_size(size: Sequence[float] | None) -> tuple[float, float] | None:
-    if size is None:
-        return None
-    try:
-        width, height = (float(each) for each in size)
-    except (TypeError, ValueError):
-        raise ValueError(f"image_size: got {size!r:.60}, expected width, height") from None
-    if not (16 <= width <= 1e5 and 16 <= height <= 1e5):
-        raise ValueError(f"image_size: got {width:g} x {height:g}, expected pixels")
-    return width, height

@@ -9,13 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from poseda.cameras import parse_image_size
 from poseda.config import FlatKeypoints, KeypointSettings
 from poseda.data.poseset import MIN_CONFIDENCE
 from poseda.data.prepare.base import Preparation, Report
-from poseda.data.target import canonical_arrays
+from poseda.data.target import canonical_arrays, read_own
 from poseda.data.writer import PoseWriter
-from poseda.keypoints import read_keypoints
 
 Array = NDArray[Any]
 
@@ -37,14 +35,7 @@ class PrepareKeypoints(Preparation):
 
     def convert(self, writer: PoseWriter, about: dict[str, Any], report: Report) -> None:
         said = self.keypoints
-        found = read_keypoints(
-            self.folder,
-            format=said.format,
-            image_size=None if said.image_size is None else parse_image_size(said.image_size),
-            fps=said.fps,
-            min_confidence=said.min_confidence,
-            max_people=said.max_people,
-        )
+        found = read_own(self.folder, said, said.camera)
         arrays, lines = canonical_arrays(found, said, said.camera)
         for line in lines:
             report.find(line)
