@@ -132,7 +132,7 @@ def test_image_sizes() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["1920", "1920x", "1920x1080x3", "ax2", "0x10", "-640x480", "infx5", (1920, 1080.5), (5, 5)],
+    ["1920", "1920x", "1920x1080x3", "ax2", "0x10", "-640x480", "infx5", (1920, 1080.5), (5, 5), 5],
 )
 def test_image_sizes_that_are_none_are_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"image_size: got .*expected width x height"):

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from poseda.cameras import parse_distortion, parse_image_size
 from poseda.card import ModelCard
 from poseda.config import KeypointSettings, given
 from poseda.data.poseset import MIN_CONFIDENCE, PoseSet
@@ -231,9 +232,11 @@ class Lifter:
             FileNotFoundError: if there is no such file.
             TypeError, ValueError: if an argument is not what it should be; names it.
         """
+        size = None if image_size is None else parse_image_size(image_size)
+        lens = None if distortion is None else parse_distortion(distortion)
         settings = KeypointSettings(
-            image_size=_text(image_size, "x"),
-            distortion=_text(distortion, ","),
+            image_size=size and "x".join(map(str, size)),
+            distortion=lens and ",".join(map(str, lens)),
             format=format,
             min_confidence=min_confidence,
             fps=fps,
@@ -314,9 +317,3 @@ def _people(poses: PoseSet) -> Array:
         longer = np.char.add(np.char.add(named, "/"), more.astype(np.str_))
         named = np.where(several[number], longer, named)
     return named
-
-
-def _text(value: str | Sequence[float] | None, separator: str) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return separator.join(f"{float(number):.17g}" for number in value)

@@ -164,11 +164,7 @@ def parse_image_size(size: str | Sequence[float]) -> tuple[int, int]:
     Raises:
         ValueError: if it is not two whole numbers of pixels.
     """
-    parts: Sequence[Any] = size.lower().split("x") if isinstance(size, str) else list(size)
-    try:
-        numbers = [float(part) for part in parts]
-    except (TypeError, ValueError):
-        numbers = []
+    numbers = _numbers(size.lower().split("x") if isinstance(size, str) else size)
     whole = len(numbers) == 2 and all(n.is_integer() for n in numbers)
     if not whole or min(numbers) < MIN_IMAGE_SIDE:
         raise ValueError(
@@ -184,13 +180,7 @@ def parse_distortion(distortion: str | Sequence[float]) -> Distortion:
     Raises:
         ValueError: if it is not four or five finite numbers.
     """
-    parts: Sequence[Any] = (
-        distortion.split(",") if isinstance(distortion, str) else list(distortion)
-    )
-    try:
-        numbers = [float(part) for part in parts]
-    except (TypeError, ValueError):
-        numbers = []
+    numbers = _numbers(distortion.split(",") if isinstance(distortion, str) else distortion)
     if len(numbers) not in (4, 5) or not all(map(math.isfinite, numbers)):
         raise ValueError(
             f"distortion: got {distortion!r}, expected k1,k2,p1,p2 or k1,k2,p1,p2,k3 in OpenCV's "
@@ -198,6 +188,14 @@ def parse_distortion(distortion: str | Sequence[float]) -> Distortion:
         )
     k1, k2, p1, p2, k3 = (*numbers, 0.0)[:5]
     return k1, k2, p1, p2, k3
+
+
+def _numbers(parts: Any) -> list[float]:
+    """Numbers of texts or numbers; none where one of them is no number."""
+    try:
+        return [float(part) for part in parts]
+    except (TypeError, ValueError):
+        return []
 
 
 def distort_points(points: Array, camera: Camera) -> Array:
