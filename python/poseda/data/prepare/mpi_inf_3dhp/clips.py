@@ -185,15 +185,24 @@ def same_length(pose2d: Array, other: Array, where: str) -> None:
         raise ValueError(f"{where}: got {len(other)} frames, expected {len(pose2d)} as in 2D")
 
 
+def dictionary(value: Any, where: str | Path) -> Mapping[Any, Any]:
+    """A dictionary of a file.
+
+    Raises:
+        ValueError: if it is anything else.
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{where}: got {type(value).__name__}, expected a dictionary")
+    return value
+
+
 def entry(mapping: Any, key: Any, where: str | Path) -> Any:
     """An entry of a dictionary of a file.
 
     Raises:
         ValueError: if it is not there, or it is no dictionary.
     """
-    if not isinstance(mapping, Mapping):
-        raise ValueError(f"{where}: got {type(mapping).__name__}, expected a dictionary")
-    if key not in mapping:
+    if key not in dictionary(mapping, where):
         found = ", ".join(map(str, mapping)) or "nothing"
         raise ValueError(f"{where}: {key}: missing; found {found:.200}")
     return mapping[key]

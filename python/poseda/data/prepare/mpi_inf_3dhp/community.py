@@ -8,7 +8,7 @@ MotionAGFormer) and ``load_data_3dhp_mae.py``; PoSynDA ``data/3DHP/README.md``; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from poseda.data.joint_maps import JointMap
 from poseda.data.prepare.mpi_inf_3dhp.clips import (
     Clip,
+    dictionary,
     entry,
     in_pixels,
     joint_array,
@@ -96,7 +97,7 @@ def _data(path: Path) -> Any:
 
 def _pstmo_train(path: Path, data: Any) -> Iterator[Clip]:
     """``{"S1 Seq1": [{"0": {"data_2d": ..., "data_3d": ...}, ...}, fps], ...}``"""
-    for key in _dictionary(data, path):
+    for key in dictionary(data, path):
         where = f"{path}: {key}"
         words = str(key).split()
         if len(words) != 2:
@@ -106,45 +107,33 @@ def _pstmo_train(path: Path, data: Any) -> Iterator[Clip]:
         if not isinstance(recording, (list, tuple)) or not recording:
             kind = type(recording).__name__
             raise ValueError(f"{where}: got {kind}, expected [cameras, frames per second]")
-        for name, arrays in _dictionary(recording[0], where).items():
-            yield _pstmo_clip(
-                arrays, f"{where}: camera {name}", _train_camera(name, where), subject, action, 0
+        for name, arrays in dictionary(recording[0], where).items():
+            place = f"{where}: camera {name}"
+            camera = _train_camera(name, where)
+            yield _train_clip(
+                place, subject, action, camera, JOINTS_17, *_pstmo_arrays(arrays, place)
             )
 
 
 def _pstmo_test(path: Path, data: Any) -> Iterator[Clip]:
     """``{"TS1": {"data_2d": ..., "data_3d": ..., "valid": ...}, ...}``"""
-    for name, arrays in _dictionary(data, path).items():
+    for name, arrays in dictionary(data, path).items():
         where = f"{path}: {name}"
         subject = _test_name(name, where)
-        yield _pstmo_clip(arrays, where, TEST_CAMERAS[subject], subject, subject, 1)
-
-
-def _pstmo_clip(
-    arrays: Any, where: str, camera: Camera, subject: str, action: str, split: int
-) -> Clip:
-    pose2d = joint_array(entry(arrays, "data_2d", where), 17, 2, f"{where}: data_2d")
-    pose3d = joint_array(entry(arrays, "data_3d", where), 17, 3, f"{where}: data_3d") / 1000
-    same_length(pose2d, pose3d, f"{where}: data_3d")
-    valid = None
-    if split:
+        pose2d, pose3d = _pstmo_arrays(arrays, where)
         valid = np.asarray(entry(arrays, "valid", where)).ravel()
         if valid.dtype.kind not in "fiub":
             raise ValueError(f"{where}: valid: got dtype {valid.dtype}, expected numbers")
         same_length(pose2d, valid, f"{where}: valid")
-    return Clip(
-        where=where,
-        joints=JOINTS_17,
-        pose2d=in_pixels(pose2d, camera.image_size),
-        pose3d=pose3d,
-        camera=camera,
-        subject=subject,
-        action=action,
-        split=split,
-        fps=TRAIN_FRAMES.get((subject, action), (0, 0.0))[1],
-        frame=np.arange(len(pose2d)),
-        valid=None if valid is None else valid > 0,
-    )
+        yield _test_clip(where, subject, JOINTS_17, pose2d, pose3d, valid=valid > 0)
+
+
+def _pstmo_arrays(arrays: Any, where: str) -> tuple[Array, Array]:
+    """(F, 17, 2) as in the file, and (F, 17, 3) metres."""
+    pose2d = joint_array(entry(arrays, "data_2d", where), 17, 2, f"{where}: data_2d")
+    pose3d = joint_array(entry(arrays, "data_3d", where), 17, 3, f"{where}: data_3d") / 1000
+    same_length(pose2d, pose3d, f"{where}: data_3d")
+    return pose2d, pose3d
 
 
 class PoseAug:
@@ -232,7 +221,7 @@ class Spin:
                 SPIN_24,
                 part[rows, :, :2],
                 pose[rows, :, :3],
-                number[rows],
+                frame=number[rows],
             )
 
     def _sequence(self, image: str) -> str:
@@ -289,14 +278,12 @@ class AdaptPose:
         """``{"S1": {"Seq1": {camera: pixels}}}``, and the same of millimetres."""
         positions = self._positions(path, "positions_2d")
         labelled = self._positions(self._train3d, "positions_3d") if self._train3d else None
-        for person, sequences in _dictionary(positions, path).items():
-            for sequence, cameras in _dictionary(sequences, f"{path}: {person}").items():
+        for person, sequences in dictionary(positions, path).items():
+            for sequence, cameras in dictionary(sequences, f"{path}: {person}").items():
                 where = f"{path}: {person} {sequence}"
-                subject, action = (
-                    f"S{last_number(person, where)}",
-                    f"Seq{last_number(sequence, where)}",
-                )
-                for name, pixels in _dictionary(cameras, where).items():
+                subject = f"S{last_number(person, where)}"
+                action = f"Seq{last_number(sequence, where)}"
+                for name, pixels in dictionary(cameras, where).items():
                     place = f"{where} camera {name}"
                     camera = _train_camera(name, place)
                     pose2d, pose3d = joint_array(pixels, 16, 2, place), None
@@ -309,24 +296,13 @@ class AdaptPose:
                         poses = entry(of_sequence, name, f"{place}: 3D")
                         pose3d = joint_array(poses, 16, 3, f"{place}: 3D") / 1000
                         same_length(pose2d, pose3d, f"{place}: 3D")
-                    yield Clip(
-                        where=place,
-                        joints=ADAPTPOSE_16,
-                        pose2d=in_pixels(pose2d, camera.image_size),
-                        pose3d=pose3d,
-                        camera=camera,
-                        subject=subject,
-                        action=action,
-                        split=0,
-                        fps=TRAIN_FRAMES.get((subject, action), (0, 0.0))[1],
-                        frame=np.arange(len(pose2d)),
-                    )
+                    yield _train_clip(place, subject, action, camera, ADAPTPOSE_16, pose2d, pose3d)
 
     def _test_clips(self, path: Path) -> Iterator[Clip]:
         """``{"TS1": pixels}`` and ``{"TS1": millimetres}``"""
         points = self._positions(path, "positions_2d")
         poses = self._positions(path, "positions_3d")
-        for name, pixels in _dictionary(points, path).items():
+        for name, pixels in dictionary(points, path).items():
             where = f"{path}: {name}"
             pose3d = joint_array(entry(poses, name, path), 16, 3, f"{where}: positions_3d") / 1000
             pose2d = joint_array(pixels, 16, 2, f"{where}: positions_2d")
@@ -334,12 +310,6 @@ class AdaptPose:
 
     def _positions(self, path: Path, name: str) -> Any:
         return entry(self._members[path], name, path)
-
-
-def _dictionary(value: Any, where: str | Path) -> Mapping[Any, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{where}: got {type(value).__name__}, expected a dictionary")
-    return value
 
 
 def _train_camera(name: Any, where: str) -> Camera:
@@ -355,14 +325,40 @@ def _test_name(name: Any, where: str) -> str:
     return str(name)
 
 
+def _train_clip(
+    where: str,
+    subject: str,
+    action: str,
+    camera: Camera,
+    joints: JointMap,
+    pose2d: Array,
+    pose3d: Array | None,
+) -> Clip:
+    return Clip(
+        where=where,
+        joints=joints,
+        pose2d=in_pixels(pose2d, camera.image_size),
+        pose3d=pose3d,
+        camera=camera,
+        subject=subject,
+        action=action,
+        split=0,
+        fps=TRAIN_FRAMES.get((subject, action), (0, 0.0))[1],
+        frame=np.arange(len(pose2d)),
+    )
+
+
 def _test_clip(
     where: str,
     name: str,
     joints: JointMap,
     pose2d: Array,
     pose3d: Array,
+    *,
     frame: Array | None = None,
+    valid: Array | None = None,
 ) -> Clip:
+    """All frames in order, and all valid, if nothing else is said."""
     same_length(pose2d, pose3d, where)
     camera = TEST_CAMERAS[name]
     return Clip(
@@ -375,5 +371,5 @@ def _test_clip(
         action=name,
         split=1,
         frame=np.arange(len(pose2d)) if frame is None else frame,
-        valid=np.ones(len(pose2d), dtype=bool),
+        valid=np.ones(len(pose2d), dtype=bool) if valid is None else valid,
     )
