@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from poseda.alignment import gpa_of_seen
+from poseda.body import chain_lengths
 from poseda_ext import Skeleton, bones, pose_from_bones
 
 #: stature over the sum of the chain's lengths
@@ -35,8 +36,6 @@ STATURE_PER_CHAIN = 1.12
 STATURE_RANGE = (0.4, 2.6)  #: metres
 #: With fewer seen joints the box says nothing; then those that were not seen count too.
 MIN_SEEN = 4
-_CHAIN = (("Hip", "Spine"), ("Spine", "Thorax"), ("Thorax", "Head"))
-_LEG = (("Hip", "Knee"), ("Knee", "Foot"))
 
 
 def with_own_bones(pose3d: Tensor, person: Tensor, skeleton: Skeleton) -> Tensor:
@@ -71,14 +70,7 @@ def stature(pose3d: Tensor, person: Tensor, skeleton: Skeleton) -> Tensor:
         (N,) metres, of the person of each row.
     """
 
-    def length(one: str, other: str) -> Tensor:
-        names = skeleton.names
-        return (pose3d[:, names.index(one)] - pose3d[:, names.index(other)]).norm(dim=-1)
-
-    links = [length(one, other) for one, other in _CHAIN]
-    for one, other in _LEG:
-        links.append((length(f"R{one}", f"R{other}") + length(f"L{one}", f"L{other}")) / 2)
-    return STATURE_PER_CHAIN * _median_of(torch.stack(links, 1), person).sum(1)
+    return STATURE_PER_CHAIN * _median_of(chain_lengths(pose3d, skeleton), person).sum(1)
 
 
 def scaled_to(pose3d: Tensor, height: float, person: Tensor, skeleton: Skeleton) -> Tensor:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from poseda.body import chain_lengths
 from poseda_ext.skeleton import H36M_17
 
 Array = NDArray[Any]
@@ -27,21 +29,11 @@ _TURNS = {
 _AT = {name: joint for joint, name in enumerate(H36M_17.names)}
 
 
-def _distance(poses: Array, first: str, second: str) -> float:
-    """Median over the frames."""
-    gap = poses[:, _AT[first]] - poses[:, _AT[second]]
-    return float(np.median(np.linalg.norm(gap, axis=-1)))
-
-
 def body_length(poses: Array) -> float:
-    """From the ankle to the head along the bones, in the unit of the poses (F, 17, 3)."""
-    legs = sum(
-        _distance(poses, f"{side}Hip", f"{side}Knee")
-        + _distance(poses, f"{side}Knee", f"{side}Foot")
-        for side in "LR"
-    )
-    trunk = _distance(poses, "Hip", "Spine") + _distance(poses, "Spine", "Thorax")
-    return legs / 2 + trunk + _distance(poses, "Thorax", "Head")
+    """From the ankle to the head along the bones, in the unit of the poses (F, 17, 3); of each bone
+    the median over the frames."""
+    lengths = chain_lengths(torch.from_numpy(np.ascontiguousarray(poses)), H36M_17)
+    return float(np.median(lengths.numpy(), axis=0).sum())
 
 
 def find_unit(poses: Array, where: str) -> tuple[str, float]:
