@@ -20,31 +20,14 @@ import pytest
 pytest.importorskip("tyro", reason="the command line needs tyro")
 pytest.importorskip("pydantic", reason="run folders need pydantic")
 
-from poseda.cli import main
 from poseda.training.run_folder import RunFolder
+from tests.commands import refused, run
 
 SMALL = (
     *("--width", "16", "--pretrain.steps", "60", "--pretrain.batch", "32"),
     *("--adapt.steps", "40", "--adapt.batch", "32", "--adapt.warmup", "10"),
     *("--checkpoint-every", "20", "--device", "cpu"),
 )
-
-
-def run(command: str, *arguments: object) -> None:
-    main([command, *(str(argument) for argument in arguments)])
-
-
-def refused(capsys: pytest.CaptureFixture[str], command: str, *arguments: object) -> str:
-    """The last line that a refused command prints, after at most progress."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        run(command, *arguments)
-    assert stop.value.code == 2
-    errors = capsys.readouterr().err.strip()
-    assert errors.count("poseda: error: ") == 1 and "Traceback" not in errors
-    last = errors.splitlines()[-1]
-    assert last.startswith("poseda: error: ")
-    return last
 
 
 @pytest.fixture(scope="module")

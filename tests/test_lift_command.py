@@ -12,13 +12,13 @@ import torch
 
 pytest.importorskip("tyro", reason="the command line needs tyro")
 
-from poseda.cli import main
 from poseda.config import KeypointSettings, Settings
 from poseda.data.synthetic import make_target
 from poseda.experiment import Plan, _recipe, absolute_paths, load_plan, start_plan
 from poseda.networks.lifters import make_lifter
 from poseda.networks.weights import NamedLifter, read_card, save_lifter
 from poseda_ext import H36M_16, H36M_17
+from tests.commands import refused, run
 
 COCO = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
@@ -26,20 +26,6 @@ COCO = (
     "right_knee", "left_ankle", "right_ankle",
 )  # fmt: skip
 CAMERA = "1490,1490.6,1012,1024"
-
-
-def run(command: str, *arguments: object) -> None:
-    main([command, *(str(argument) for argument in arguments)])
-
-
-def refused(capsys: pytest.CaptureFixture[str], command: str, *arguments: object) -> str:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        run(command, *arguments)
-    assert stop.value.code == 2
-    errors = capsys.readouterr().err.strip().splitlines()
-    assert errors[-1].startswith("poseda: error: ")
-    return errors[-1]
 
 
 def as_coco(pose2d: np.ndarray) -> np.ndarray:

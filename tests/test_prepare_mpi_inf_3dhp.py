@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -16,7 +15,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from poseda.cli import main
-from poseda.data import load_pose_set
 from poseda.data.joint_maps import JointMap
 from poseda.data.prepare.anatomy import check_anatomy
 from poseda.data.prepare.mpi_inf_3dhp import MpiInf3dhp
@@ -35,21 +33,12 @@ from poseda.data.prepare.mpi_inf_3dhp.tables import (
 )
 from poseda_ext.skeleton import H36M_17
 from tests import three_dhp_files as made
+from tests.commands import prepared
 
 FRAMES = 24
 TESTS = tuple(VALID_FRAMES)
 VALID = np.arange(FRAMES) % 3 == 0
 RECORDINGS = {("S1", "Seq1"): FRAMES, ("S2", "Seq2"): FRAMES}
-
-
-def prepare(folder: Path, **options: Any) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-    """The canonical arrays, what the file says of itself, and what the user is told."""
-    path = folder.parent / f"{folder.name}.npz"
-    lines = MpiInf3dhp(folder=folder, to=path, **options).run().lines()
-    with np.load(path) as file:
-        arrays = dict(file)
-    load_pose_set(path)
-    return arrays, json.loads(str(arrays["about"])), lines
 
 
 def of_clip(arrays: dict[str, Any], subject: str, action: str, camera: int) -> dict[str, Any]:
@@ -210,7 +199,7 @@ def test_damaged_calibration_is_refused(
 
 @pytest.mark.parametrize("labels", ["annot3", "univ_annot3"])
 def test_original_files_come_back(original: Path, labels: Any) -> None:
-    arrays, about, lines = prepare(original, labels=labels, frames="all")
+    arrays, about, lines = prepared(MpiInf3dhp, original, labels=labels, frames="all")
     for subject, sequence in RECORDINGS:
         for camera in made.CAMERAS:
             rows = of_clip(arrays, subject, sequence, camera)
@@ -238,7 +227,7 @@ def test_original_files_come_back(original: Path, labels: Any) -> None:
 
 
 def test_valid_univ_annot3_frames_are_the_default(original: Path) -> None:
-    arrays, about, lines = prepare(original, split="test")
+    arrays, about, lines = prepared(MpiInf3dhp, original, split="test")
     assert len(arrays["frame"]) == 6 * VALID.sum()
     assert_array_equal(of_clip(arrays, "TS2", "TS2", 8)["frame"], np.flatnonzero(VALID))
     assert about["protocol"] == "48 valid test frames of TS1 TS2 TS3 TS4 TS5 TS6"
@@ -249,7 +238,7 @@ def test_valid_univ_annot3_frames_are_the_default(original: Path) -> None:
 def test_frames_of_adaptpose(tmp_path: Path) -> None:
     for name in ("TS2", "TS3"):
         made.write_test(tmp_path / "data", name, np.arange(110) % 2 == 0, "v7.3")
-    arrays, about, lines = prepare(tmp_path / "data", frames="adaptpose")
+    arrays, about, lines = prepared(MpiInf3dhp, tmp_path / "data", frames="adaptpose")
     assert_array_equal(of_clip(arrays, "TS3", "TS3", 8)["frame"], np.arange(100, 110))
     assert_array_equal(of_clip(arrays, "TS2", "TS2", 8)["frame"], np.arange(110))
     assert about["protocol"] == "120 adaptpose test frames of TS2 TS3"
@@ -260,7 +249,7 @@ def test_frames_after_the_end_of_the_video_are_left_out(
     original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(TRAIN_FRAMES, ("S1", "Seq1"), (20, 25.0))
-    arrays, _, lines = prepare(original, split="train")
+    arrays, _, lines = prepared(MpiInf3dhp, original, split="train")
     assert_array_equal(of_clip(arrays, "S1", "Seq1", 4)["frame"], np.arange(20))
     assert "dropped 32 frames: after the end of the video" in lines
 
@@ -272,7 +261,7 @@ def test_impossible_frames_are_dropped(tmp_path: Path) -> None:
     variables["annot3"][2, 3, 0, 3] = -100
     variables["annot3"][0, 3, 0, 6] = np.nan
     made.save_matlab(path, variables, "v5")
-    arrays, _, lines = prepare(tmp_path / "data", labels="annot3")
+    arrays, _, lines = prepared(MpiInf3dhp, tmp_path / "data", labels="annot3")
     assert_array_equal(arrays["frame"], np.flatnonzero(VALID)[3:])
     assert "dropped 1 frames: a joint more than an image size outside the image" in lines
     assert "dropped 1 frames: a joint behind the camera" in lines
@@ -285,7 +274,7 @@ def test_wrong_legs_of_univ_annot3_move_nobody(tmp_path: Path) -> None:
     variables = made.sequence_variables("TS6", VALID)
     variables["univ_annot3"][:, [9, 10, 12, 13]] += 40
     made.save_matlab(path, variables, "v7.3")
-    arrays, _, _ = prepare(tmp_path / "data", frames="all")
+    arrays, _, _ = prepared(MpiInf3dhp, tmp_path / "data", frames="all")
     view = made.sequence_view("TS6", FRAMES)
     assert_allclose(arrays["pose3d"][:, 0], view.scale * view.pose3d[:, 0], rtol=3e-7)
 
@@ -294,7 +283,7 @@ def test_wrong_intrinsics_are_told(original: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(original, tmp_path / "data"))
     path = folder / "S1" / "Seq1" / "camera.calibration"
     path.write_text(path.read_text().replace("1497.693 0 1024.704", "1497.693 0 1044.704"))
-    lines = prepare(folder, labels="annot3", split="train")[2]
+    lines = prepared(MpiInf3dhp, folder, labels="annot3", split="train")[2]
     (line,) = [line for line in lines if "are the intrinsics those of this recording?" in line]
     assert line.startswith("S1 Seq1") and "median reprojection error 20.000 pixels" in line
     assert "not there: S1 Seq2, S2 Seq1, S3 Seq1" in "\n".join(lines)
@@ -305,7 +294,7 @@ def test_data_set_found_twice_needs_a_choice(original: Path, tmp_path: Path) -> 
         shutil.copytree(original, tmp_path / "data" / name)
     refused(tmp_path / "data", "found the data set more than once, in .*first, .*second; name one")
     shutil.rmtree(tmp_path / "data" / "second")
-    assert prepare(tmp_path / "data")[1]["frames"] == "valid"
+    assert prepared(MpiInf3dhp, tmp_path / "data")[1]["frames"] == "valid"
 
 
 def test_missing_calibration_is_named(changed: Path) -> None:
@@ -457,7 +446,7 @@ def test_pstmo_files_come_back(tmp_path: Path, labels: str, suffix: str) -> None
         folder / f"data_test_3dhp{suffix}.npz",
         data=made.pstmo_test(labels, dict.fromkeys(TESTS, VALID)),
     )
-    arrays, about, _ = prepare(folder)
+    arrays, about, _ = prepared(MpiInf3dhp, folder)
     for subject, sequence in RECORDINGS:
         for camera in made.CAMERAS:
             rows = of_clip(arrays, subject, sequence, camera)
@@ -477,7 +466,7 @@ def test_labels_are_told_by_the_data_and_not_the_name(tmp_path: Path) -> None:
     folder.mkdir()
     data = made.pstmo_test("annot3", dict.fromkeys(TESTS, VALID))
     made.save_npz(folder / "data_test_3dhp.npz", data=data)
-    assert prepare(folder)[1]["labels"] == "annot3"
+    assert prepared(MpiInf3dhp, folder)[1]["labels"] == "annot3"
 
 
 def test_the_lens_outdoors_does_not_decide_the_labels(tmp_path: Path) -> None:
@@ -491,7 +480,7 @@ def test_the_lens_outdoors_does_not_decide_the_labels(tmp_path: Path) -> None:
         bent = plane * (1 - 0.2769 * radius + 0.1311 * radius**2)
         data[name]["data_2d"] = bent * focal + centre
     made.save_npz(folder / "data_test_3dhp_ori.npz", data=data)
-    assert prepare(folder)[1]["labels"] == "annot3"
+    assert prepared(MpiInf3dhp, folder)[1]["labels"] == "annot3"
 
 
 def test_both_kinds_of_pstmo_files_need_a_choice(tmp_path: Path) -> None:
@@ -501,7 +490,7 @@ def test_both_kinds_of_pstmo_files_need_a_choice(tmp_path: Path) -> None:
         data = made.pstmo_test(labels, {"TS1": VALID})
         made.save_npz(folder / f"data_test_3dhp{suffix}.npz", data=data)
     refused(folder, "say which with --labels")
-    assert prepare(folder, labels="annot3")[1]["files"] == ["data_test_3dhp_ori.npz"]
+    assert prepared(MpiInf3dhp, folder, labels="annot3")[1]["files"] == ["data_test_3dhp_ori.npz"]
 
 
 def test_normalised_2d_becomes_pixels(tmp_path: Path) -> None:
@@ -511,7 +500,7 @@ def test_normalised_2d_becomes_pixels(tmp_path: Path) -> None:
     data["TS1"]["data_2d"] = data["TS1"]["data_2d"] / 2048 * 2 - 1
     data["TS5"]["data_2d"] = data["TS5"]["data_2d"] / 1920 * 2 - [1, 1080 / 1920]
     made.save_npz(folder / "data_test_3dhp.npz", data=data)
-    arrays = prepare(folder)[0]
+    arrays = prepared(MpiInf3dhp, folder)[0]
     for name, camera in (("TS1", 8), ("TS5", 14)):
         rows = of_clip(arrays, name, name, camera)
         assert_view(rows, made.sequence_view(name, FRAMES), VALID, "annot3")
@@ -592,7 +581,7 @@ def test_poseaug_file_comes_back(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     made.save_npz(folder / "test_3dhp.npz", **made.poseaug_arrays())
-    arrays, about, lines = prepare(folder)
+    arrays, about, lines = prepared(MpiInf3dhp, folder)
     assert len(arrays["frame"]) == 2929
     neck, own = 9, [place for place in range(17) if place != 9]
     for name, count in VALID_FRAMES.items():
@@ -641,7 +630,7 @@ def test_spin_file_comes_back(tmp_path: Path) -> None:
     arrays = made.spin_arrays(FRAMES)
     arrays["part"][3, 2, 2] = 0  # the right hip is hidden
     made.save_npz(folder / "mpi_inf_3dhp_valid.npz", **arrays)
-    found, about, lines = prepare(folder)
+    found, about, lines = prepared(MpiInf3dhp, folder)
     hidden = np.arange(FRAMES) == 9
     for name in TESTS:
         rows = of_clip(found, name, name, 14 if name in ("TS5", "TS6") else 8)
@@ -664,7 +653,7 @@ def test_adaptpose_files_come_back(tmp_path: Path) -> None:
     made.save_npz(train, positions_2d=made.adaptpose_train("2d", RECORDINGS))
     own = [place for place in range(17) if place != 9]
 
-    arrays, about, _ = prepare(folder)
+    arrays, about, _ = prepared(MpiInf3dhp, folder)
     assert "pose3d" not in arrays and about["labels"] == "none"
     for camera in range(14):
         rows = of_clip(arrays, "S2", "Seq2", camera)
@@ -674,7 +663,7 @@ def test_adaptpose_files_come_back(tmp_path: Path) -> None:
 
     made.save_npz(test, **made.adaptpose_test("annot3", dict.fromkeys(TESTS, 110)))
     refused(folder, "choose with --split train or --split test")
-    arrays, about, _ = prepare(folder, split="test")
+    arrays, about, _ = prepared(MpiInf3dhp, folder, split="test")
     assert about["labels"] == "annot3"
     assert about["protocol"].startswith("460 adaptpose test frames")
     assert_array_equal(of_clip(arrays, "TS3", "TS3", 8)["frame"], np.arange(100, 110))
@@ -685,7 +674,7 @@ def test_adaptpose_files_come_back(tmp_path: Path) -> None:
     made.save_npz(
         folder / "data_3dhp_gt_train_3d.npz", positions_3d=made.adaptpose_train("3d", RECORDINGS)
     )
-    arrays, about, _ = prepare(folder, frames="all")
+    arrays, about, _ = prepared(MpiInf3dhp, folder, frames="all")
     rows = of_clip(arrays, "S1", "Seq1", 13)
     view = made.train_view("S1", "Seq1", 13, FRAMES)
     assert_array_equal(rows["pose3d"][:, own], view.pose3d[:, own].astype(np.float32))
@@ -700,7 +689,7 @@ def test_root_relative_labels_of_adaptpose_are_unknown(tmp_path: Path) -> None:
     data = made.adaptpose_test("annot3", dict.fromkeys(TESTS, 30))
     data["positions_3d"] = {name: pose - pose[:, :1] for name, pose in data["positions_3d"].items()}
     made.save_npz(folder / "data_3dhp_gt_test.npz", **data)
-    arrays, about, _ = prepare(folder, frames="all")
+    arrays, about, _ = prepared(MpiInf3dhp, folder, frames="all")
     assert about["labels"] == "unknown" and about["root"] == "solved from the 2D joints"
     view = made.sequence_view("TS4", 30)
     assert_allclose(of_clip(arrays, "TS4", "TS4", 8)["pose3d"][:, 0], view.pose3d[:, 0], rtol=1e-6)
@@ -734,7 +723,7 @@ def test_several_kinds_of_files_need_a_choice(tmp_path: Path) -> None:
     made.save_npz(folder / "test_3dhp.npz", **made.poseaug_arrays())
     made.save_npz(folder / "data_test_3dhp.npz", data=made.pstmo_test("annot3", {"TS1": VALID}))
     refused(folder, "found files of several kinds; choose with --source")
-    assert prepare(folder, source="p-stmo")[1]["source"] == "P-STMO's files"
+    assert prepared(MpiInf3dhp, folder, source="p-stmo")[1]["source"] == "P-STMO's files"
 
 
 def test_frames_without_test_files_are_refused(original: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 from poseda.cli import main
-from poseda.data import load_pose_set
 from poseda.data.prepare.anatomy import check_anatomy
 from poseda.data.prepare.ski import JOINTS, Ski
 from poseda.data.synthetic import forward_kinematics, perform, sample_body
 from poseda_ext.skeleton import H36M_17
+from tests.commands import prepared
 
 Array = NDArray[Any]
 FRAMES = 12
@@ -89,15 +88,6 @@ def save(folder: Path, part: str, arrays: dict[str, Any]) -> Path:
     return path
 
 
-def prepare(folder: Path, **options: Any) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-    path = folder.parent / f"{folder.name}.npz"
-    lines = Ski(folder=folder, to=path, **options).run().lines()
-    with np.load(path) as file:
-        arrays = dict(file)
-    load_pose_set(path)
-    return arrays, json.loads(str(arrays["about"])), lines
-
-
 def refused(folder: Path, match: str, error: type[Exception] = ValueError) -> None:
     path = folder.parent / "refused.npz"
     with pytest.raises(error, match=match):
@@ -141,7 +131,7 @@ def test_labels_come_back(tmp_path: Path, dtype: str, tolerance: float) -> None:
     folder = tmp_path / "ski"
     for part in ("train", "test"):
         save(folder, part, labels(part, dtype)[0])
-    arrays, about, lines = prepare(folder)
+    arrays, about, lines = prepared(Ski, folder)
     for split in (0, 1):
         assert_rows(arrays, split, dtype, tolerance)
     assert (arrays["image_size"] == 256).all() and len(arrays["frame"]) == 96
@@ -157,7 +147,7 @@ def test_roots_come_from_the_centres(tmp_path: Path) -> None:
     lines = [f"{seq:.0f} {frame:.0f} {x!r} {y!r} {z!r}" for seq, frame, x, y, z in hips.tolist()]
     lines = [line for line in lines if not line.startswith("103 5 ")]
     (folder / "ski_centers.csv").write_text("\n".join(lines) + "\n")
-    found, about, shown = prepare(folder, split="train")
+    found, about, shown = prepared(Ski, folder, split="train")
     assert_rows(found, 0, "f4", 3e-4)
     assert about["root"] == "ski_centers.csv"
     assert "train: 46 of 48 root positions known" in "\n".join(shown)
@@ -167,7 +157,7 @@ def test_folder_above_is_found_too(tmp_path: Path) -> None:
     folder = tmp_path / "ski"
     arrays, _, _ = labels("test")
     save(folder / "Ski-PosePTZ-CameraDataset-png", "test", arrays)
-    assert (prepare(folder, split="test")[0]["split"] == 1).all()
+    assert (prepared(Ski, folder, split="test")[0]["split"] == 1).all()
     refused(folder, "has no train/labels.h5 or .*; the files of Ski-Pose PTZ", FileNotFoundError)
 
 

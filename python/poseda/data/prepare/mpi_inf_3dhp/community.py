@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,14 +136,12 @@ def _pstmo_arrays(arrays: Any, where: str) -> tuple[Array, Array]:
     return pose2d, pose3d
 
 
-class PoseAug:
-    """``test_3dhp.npz``: screen-normalised 2D and root-relative univ_annot3 of the valid frames,
-    one test sequence after the other."""
+class _ValidFrames:
+    """One file of univ_annot3 in the valid frames of the test set."""
 
-    title: ClassVar[str] = "PoseAug's file"
-    origin: ClassVar[str] = "github.com/jfzhang95/PoseAug"
     train_file: ClassVar[str | None] = None
-    test_file: ClassVar[str] = "test_3dhp.npz"
+    test_file: ClassVar[str]
+    other_names: ClassVar[tuple[str, ...]] = ()
     labels: tuple[Labels, ...] = ("univ_annot3",)
     frames: tuple[Frames, ...] = ("valid",)
 
@@ -154,9 +152,19 @@ class PoseAug:
     @classmethod
     def find(
         cls, folder: Path, train: bool, test: bool, labels: Labels | None = None
-    ) -> PoseAug | None:
-        path = folder / "test_3dhp.npz"
-        return cls(path) if test and path.is_file() else None
+    ) -> Self | None:
+        paths = [folder / name for name in (cls.test_file, *cls.other_names)]
+        there = [path for path in paths if path.is_file()]
+        return cls(there[0]) if test and there else None
+
+
+class PoseAug(_ValidFrames):
+    """``test_3dhp.npz``: screen-normalised 2D and root-relative univ_annot3 of the valid frames,
+    one test sequence after the other."""
+
+    title: ClassVar[str] = "PoseAug's file"
+    origin: ClassVar[str] = "github.com/jfzhang95/PoseAug"
+    test_file: ClassVar[str] = "test_3dhp.npz"
 
     def clips(self, labels: Labels | None) -> Iterator[Clip]:
         members = load_pickled_npz(self._path)
@@ -178,27 +186,13 @@ class PoseAug:
             yield _test_clip(f"{self._path}: {name}", name, POSEAUG_16, pose2d[rows], pose3d[rows])
 
 
-class Spin:
+class Spin(_ValidFrames):
     """``mpi_inf_3dhp_valid.npz``: pixels and root-relative univ_annot3 of the valid frames."""
 
     title: ClassVar[str] = "SPIN's file"
     origin: ClassVar[str] = "github.com/nkolot/SPIN"
-    train_file: ClassVar[str | None] = None
     test_file: ClassVar[str] = "mpi_inf_3dhp_valid.npz"
-    NAMES: ClassVar[tuple[str, ...]] = ("mpi_inf_3dhp_valid.npz", "mpi_inf_3dhp_test.npz")
-    labels: tuple[Labels, ...] = ("univ_annot3",)
-    frames: tuple[Frames, ...] = ("valid",)
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.names: tuple[str, ...] = (path.name,)
-
-    @classmethod
-    def find(
-        cls, folder: Path, train: bool, test: bool, labels: Labels | None = None
-    ) -> Spin | None:
-        paths = [folder / name for name in cls.NAMES if (folder / name).is_file()]
-        return cls(paths[0]) if test and paths else None
+    other_names: ClassVar[tuple[str, ...]] = ("mpi_inf_3dhp_test.npz",)
 
     def clips(self, labels: Labels | None) -> Iterator[Clip]:
         members = load_pickled_npz(self._path)
