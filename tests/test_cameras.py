@@ -294,6 +294,18 @@ def test_a_photo_tells_its_35_mm_equivalent(tmp_path: Path) -> None:
     assert parse_camera("exif", (3600, 2400), photo=photo) == camera
 
 
+def test_a_video_shows_the_width_of_a_photo_of_shorter_shape(tmp_path: Path) -> None:
+    """4:3 photos and 16:9 videos, as phones have them, upright and across."""
+    for tags in (PHONE, SENSOR):
+        photo = save_photo(tmp_path / "a.jpg", (4000, 3000), tags)
+        whole = parse_camera(f"exif:{photo}", (4000, 3000))
+        for size in (FULL_HD, FULL_HD[::-1]):
+            camera = parse_camera(f"exif:{photo}", (size[0], size[1]))
+            assert camera.intrinsics[0] == pytest.approx(whole.intrinsics[0] * 1920 / 4000)
+            assert camera.relative_uncertainty == 0.15
+            assert "the video is taken to show the photo's longer side" in camera.origin
+
+
 def test_a_photo_tells_its_focal_length_and_sensor(tmp_path: Path) -> None:
     photo = save_photo(tmp_path / "a.jpg", (400, 300), {**SENSOR, **taken(4000, 3000)})
     assert focal(f"exif:{photo}", (4000, 3000)) == pytest.approx(3600, rel=1e-9)
@@ -336,7 +348,7 @@ def test_zero_means_unknown(tmp_path: Path) -> None:
             (360, 240),
             "expected square pixels",
         ),
-        ((400, 300), PHONE, FULL_HD, "the photo has 400x300 pixels and the images 1920x1080"),
+        ((192, 108), PHONE, (400, 300), "the photo has 192x108 pixels and the images 400x300"),
         ((300, 300), {**PHONE, **taken(4000, 3000)}, (300, 300), "the photo as taken 4000x3000"),
         (
             (360, 240),

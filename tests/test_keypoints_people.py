@@ -148,7 +148,7 @@ def test_the_most_seen_people_are_kept(tmp_path: Path, people: list[Array]) -> N
     frames = [[people[0][t]] * (t < 8) + [people[2][t]] for t in range(30)]
     keypoints = read_keypoints(video(tmp_path / "v.json", frames), max_people=1)
     assert set(keypoints.person) == {"v/2"} and len(keypoints) == 30
-    assert any("1 people were dropped: others" in line for line in keypoints.lines)
+    assert any("1 people dropped: others" in line for line in keypoints.lines)
 
 
 def test_clips_of_several_files_are_apart(tmp_path: Path, people: list[Array]) -> None:

@@ -93,6 +93,40 @@ def test_lift_keypoints_of_a_detector(
         assert bvh.is_file() and str(bvh) in said
 
 
+def test_people_of_a_video_are_shown_together(weights: Path, tmp_path: Path) -> None:
+    """Two people side by side in one of two videos of the same name."""
+    made = make_target(seed=4, frames=1000)
+    person = as_coco(made["pose2d"][made["camera"] == 0])[:20]
+    beside = person + np.asarray([300.0, 0.0, 0.0])
+    for folder, people in (("one", (person, beside)), ("other", (person,))):
+        rows = [
+            {"image_id": frame, "category_id": 1, "keypoints": each[frame].ravel().tolist()}
+            for frame in range(20)
+            for each in people
+        ]
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "clip.json").write_text(json.dumps(rows))
+    out = tmp_path / "lifted.npz"
+    known = ("--camera", CAMERA, "--image-size", "2048x2048")
+    run(
+        "lift",
+        "--weights",
+        weights,
+        "--keypoints",
+        tmp_path / "*" / "clip.json",
+        *known,
+        "--out",
+        out,
+    )
+    with np.load(out) as lifted:
+        first, second = (lifted["clip"] == number for number in (0, 1))
+        assert first.sum() == 40 and second.sum() == 20
+        assert len(set(lifted["person"][first])) == 2
+        assert len(set(lifted["person"])) == 3
+        np.testing.assert_allclose(lifted["intrinsics"][:, 0], 1490, rtol=1e-6)
+        assert (lifted["image_size"] == 2048).all()
+
+
 def test_an_unknown_camera_is_assumed_and_said(
     coco: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 import sys
@@ -17,7 +18,7 @@ from rich.table import Table
 from poseda.config import FlatKeypoints, KeypointSettings, MethodName, Settings
 from poseda.data import PoseSet, load_pose_set
 from poseda.data.prepare import PREPARATIONS, Preparation
-from poseda.data.target import Target, load_target
+from poseda.data.target import load_target
 from poseda.distributed import from_first, is_first, joined, launched, speaks_first
 from poseda.experiment import (
     Plan,
@@ -29,6 +30,7 @@ from poseda.experiment import (
     parse_camera_classes,
     start_plan,
     target_lines,
+    weights_of,
     write_json,
 )
 from poseda.export import export_lifter
@@ -37,7 +39,7 @@ from poseda.keypoints.files import find_files
 from poseda.lifter import Lifter, check_ending
 from poseda.methods import METHODS
 from poseda.networks.weights import card_text, load_lifter
-from poseda.report import COLUMNS, gain, table, write_report
+from poseda.report import COLUMNS, TITLES, gain, table, write_report
 from poseda.runner import run_plan
 from poseda.training.loop import Diverged, Interrupted
 
@@ -202,7 +204,7 @@ def lift_keypoints(
             raise ValueError(f"out: got {path}, which is the file of the keypoints")
     ready = Lifter.load(weights, own=lifter, device=device)
     target = load_target(keypoints, settings, ready.skeleton)
-    target = Target(_part(target.poses, split), target.lines)
+    target = dataclasses.replace(target, poses=_part(target.poses, split))
     lifted = ready.lift(target, global_position=global_position, height=height)
     for line in (*lifted.lines, *lifted.summary()):
         print(line)
@@ -289,6 +291,9 @@ def _show_results(plan: Plan) -> None:
         out.print(shown)
         for line in gain(rows):
             out.print(line, soft_wrap=True, markup=False, highlight=False)
+    if len(plan.seeds) == 1:
+        for method in plan.methods:
+            print(f"weights, {TITLES[method]}: {weights_of(plan, method, plan.seeds[0])}")
     print(f"report: {report}")
     print(f"figures: {report.parent / 'figures'}")
     if rows:

@@ -397,7 +397,7 @@ def result_row(plan: Plan, method: MethodName, seed: int) -> dict[str, Any]:
     """One row of ``results.json``: a lifter on the target's test part."""
     settings = plan.settings
     source, target = load_data(settings)
-    lifter = load_lifter(_weights_of(plan, method, seed), settings.lifter)
+    lifter = load_lifter(weights_of(plan, method, seed), settings.lifter)
     metrics = evaluate_lifter(lifter.module, target.test)
     row = metrics.as_row()
     own = evaluate_lifter(lifter.module, source.test) if bool((source.split == 1).any()) else None
@@ -433,7 +433,7 @@ def collect_results(plan: Plan) -> list[dict[str, Any]]:
         rows = [result_row(plan, method, seed) for method in plan.methods for seed in plan.seeds]
     write_json(plan.settings.out / "results.json", rows)
     for row in rows:
-        _add_to_card(_weights_of(plan, row["method"], row["seed"]), row, plan.settings.lifter)
+        _add_to_card(weights_of(plan, row["method"], row["seed"]), row, plan.settings.lifter)
     return rows
 
 
@@ -447,7 +447,8 @@ def _add_to_card(weights: Path, row: dict[str, Any], own: str) -> None:
     save_lifter(weights, replace(lifter, card=replace(card, results=(result,))))
 
 
-def _weights_of(plan: Plan, method: MethodName, seed: int) -> Path:
+def weights_of(plan: Plan, method: MethodName, seed: int) -> Path:
+    """The file of a trained lifter."""
     training = "pretrain" if method == "source-only" else method
     return plan.folder(training, seed) / "lifter.safetensors"
 

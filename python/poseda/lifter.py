@@ -62,7 +62,8 @@ class Lifted:
         intrinsics: (N, 4) float32 fx, fy, cx, cy in pixels.
         image_size: (N, 2) float32 width, height in pixels.
         person: (N,) strings; one person in one clip.
-        clip: (N,) int64.
+        clip: (N,) int64, the video, which several people may share, or in canonical files the
+            clip.
         frame: (N,) int64, frame in the clip.
         fps: frames per second; 0 where unknown, or where clips differ.
         lines: what was read and dropped, and the camera, for the user.
@@ -92,7 +93,8 @@ class Lifted:
             low, middle, high = np.percentile(self.root[:, 2], (5, 50, 95))
             lines.append(
                 f"distance from the camera: median {middle:.2f} m, 5 to 95 % {low:.2f} to "
-                f"{high:.2f} m; alignment alone is off by some 5 %, frame by frame"
+                f"{high:.2f} m; alignment alone is off by some 5 %, frame by frame, and errors of "
+                "the pose, the person's size and the focal length add to it"
             )
         return lines
 
@@ -136,6 +138,8 @@ class Lifted:
             root=self.root,
             pose2d=self.pose2d,
             confidence=self.seen.astype(np.float32),
+            intrinsics=self.intrinsics,
+            image_size=self.image_size,
         )
         return written or [path]
 
@@ -300,7 +304,7 @@ class Lifter:
             intrinsics=denormalize_intrinsics(poses.intrinsics, poses.image_size).numpy(),
             image_size=poses.image_size.numpy(),
             person=person,
-            clip=poses.clip,
+            clip=poses.clip if target.video is None else target.video,
             frame=poses.frame,
             fps=float(rates[0]) if len(rates) == 1 else 0.0,
             lines=target.lines,

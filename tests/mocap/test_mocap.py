@@ -517,7 +517,7 @@ def test_the_split_is_by_recording_and_stays(tmp_path: Path) -> None:
         ({"fps": 50.0}, "fps: got 50, expected at most the 30"),
         ({"fps": -1.0}, "fps: got -1"),
         ({"test_part": 1.5}, "test_part"),
-        ({"subjects": ("cyd",)}, "subjects: got cyd"),
+        ({"subjects": ("cyd",)}, "subjects: got cyd, of whom there is nothing; expected some of"),
         ({"test_subjects": ("cyd",)}, "subjects: got cyd"),
         ({"format": "bvh"}, "no motion capture files"),
     ],

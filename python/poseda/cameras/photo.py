@@ -19,6 +19,9 @@ FILM_DIAGONAL = math.hypot(36.0, 24.0)  #: millimetres
 FILM_UNCERTAINTY = 0.05
 #: The focal length moves with the focus, and is rounded.
 SENSOR_UNCERTAINTY = 0.03
+#: Phones photograph in 4:3 and film in 16:9, the photo's width cut at top and bottom; steadying the
+#: picture, or filming 4K, often costs some of the width too.
+VIDEO_UNCERTAINTY = 0.15
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,10 @@ def photo_focal(path: Path, image_size: tuple[int, int]) -> PhotoFocal:
     """The focal length in pixels of images of `image_size` by the camera that took a photo.
 
     From FocalLengthIn35mmFilm (`film_focal`); where that is missing, from FocalLength and
-    FocalPlaneXResolution. Photo and images may differ in size but not in shape: who crops keeps
-    the focal length and loses the way to tell it. The orientation tag is followed, and a camera
-    held upright or across is the same camera.
+    FocalPlaneXResolution. Photo and images may differ in size. Images of a longer shape are taken
+    for a video that shows the photo's longer side, at a larger uncertainty; other shapes are
+    refused: who crops keeps the focal length and loses the way to tell it. The orientation tag is
+    followed, and a camera held upright or across is the same camera.
 
     Args:
         path: a JPEG.
@@ -67,8 +71,13 @@ def photo_focal(path: Path, image_size: tuple[int, int]) -> PhotoFocal:
         ) from error
     taken = _size_taken(path, exif, size)
     upright = (size[1], size[0]) if orientation in _TURNED else size
-    _same_shape(path, "the photo", upright, "the images", image_size)
-    return _focal(path, exif, taken, image_size)
+    if _shape(image_size) <= _shape(size):
+        _same_shape(path, "the photo", upright, "the images", image_size)
+    found = _focal(path, exif, taken, image_size)
+    if _alike(size, image_size):
+        return found
+    origin = f"{found.origin}; the video is taken to show the photo's longer side"
+    return PhotoFocal(found.focal, origin, VIDEO_UNCERTAINTY)
 
 
 def _focal(
@@ -83,7 +92,8 @@ def _focal(
     film = _positive(exif.get(ExifTags.Base.FocalLengthIn35mmFilm))
     if film is not None:
         origin = f"EXIF of {path.name}: {film:g} mm in 35 mm film"
-        return PhotoFocal(film_focal(film, image_size), origin, FILM_UNCERTAINTY)
+        pixels = film_focal(film, taken) * max(image_size) / max(taken)
+        return PhotoFocal(pixels, origin, FILM_UNCERTAINTY)
     focal = _positive(exif.get(ExifTags.Base.FocalLength))
     if focal is None:
         raise ValueError(
@@ -128,15 +138,22 @@ def _same_shape(
     path: Path, one: str, size: tuple[int, int], other: str, other_size: tuple[int, int]
 ) -> None:
     """Both may be upright or across, and of different resolution, but not cut."""
-    # half a pixel of rounding in each side, and the 8 or 16 by which some cameras cut
-    tolerance = 16 / max(min(size), min(other_size)) + 0.005
-    shapes = [max(pair) / min(pair) for pair in (size, other_size)]
-    if abs(shapes[0] / shapes[1] - 1) > tolerance:
+    if not _alike(size, other_size):
         raise ValueError(
             f"{path}: {one} has {size[0]}x{size[1]} pixels and {other} {other_size[0]}x"
             f"{other_size[1]}: of another shape, so one was cropped; expected the whole photo, or "
             "say --camera fov= or 35mm="
         )
+
+
+def _shape(size: tuple[int, int]) -> float:
+    return max(size) / min(size)
+
+
+def _alike(size: tuple[int, int], other_size: tuple[int, int]) -> bool:
+    # half a pixel of rounding in each side, and the 8 or 16 by which some cameras cut
+    tolerance = 16 / max(min(size), min(other_size)) + 0.005
+    return abs(_shape(size) / _shape(other_size) - 1) <= tolerance
 
 
 def _positive(value: Any) -> float | None:

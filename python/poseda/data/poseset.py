@@ -204,7 +204,9 @@ def load_pose_set(
             array, what was found and what was expected.
     """
     path = Path(path)
-    file = NpzReader(path, {*COLUMNS, "about"}, "a canonical .npz pose file")
+    file = NpzReader(
+        path, {*COLUMNS, "about"}, "a canonical .npz pose file (poseda prepare makes one)"
+    )
     try:
         names = [name for name in COLUMNS if name in file.columns]
         count = check_layout(file.columns, str(path), need_pose3d=need_pose3d)

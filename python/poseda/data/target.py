@@ -33,10 +33,18 @@ CameraLike = str | Camera | Sequence[float] | None
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """2D poses, and what a user is told of them: what was read and dropped, and the camera."""
+    """2D poses, and what a user is told of them.
+
+    Attributes:
+        poses: N frames.
+        lines: what was read and dropped, and the camera.
+        video: (N,) integers, the video that a frame is of, which several people may share; None
+            where that is not known beyond the clips of single people.
+    """
 
     poses: PoseSet
     lines: tuple[str, ...]
+    video: NDArray[Any] | None = None
 
 
 def load_target(
@@ -116,7 +124,7 @@ def with_camera(
     poses = pose_set_from_arrays(
         arrays, name=name, skeleton=skeleton, min_confidence=settings.min_confidence
     )
-    return Target(poses, tuple(lines))
+    return Target(poses, tuple(lines), keypoints.video)
 
 
 def canonical_arrays(
@@ -198,6 +206,7 @@ def keypoints_of(
         confidence=confidence,
         person=np.full(len(points), name),
         clip=np.zeros(len(points), dtype=np.int64),
+        video=np.zeros(len(points), dtype=np.int64),
         frame=rows,
         source=np.full(len(points), name),
         image_size=None,

@@ -25,6 +25,7 @@ class Keypoints:
             number from 1 in the order of appearance (`poseda.keypoints.track`). Canonical files and
             VideoPose3D's keep their subjects as they are.
         clip: (N,) integers, one person in one video.
+        video: (N,) integers, the video; its people share the count of frames.
         frame: (N,) integers, as the file counts.
         source: (N,) strings, name of the video: of its file, or of what its files have in common.
         image_size: (N, 2) width, height in pixels, or None where a file does not say it.
@@ -37,6 +38,7 @@ class Keypoints:
     confidence: Array
     person: Array
     clip: Array
+    video: Array
     frame: Array
     source: Array
     image_size: Array | None

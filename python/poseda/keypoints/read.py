@@ -112,6 +112,7 @@ def _join(videos: Sequence[Video], least: float) -> Keypoints:
         confidence=confidence[kept],
         person=people[clip[kept]],
         clip=np.unique(clip[kept], return_inverse=True)[1].astype(np.int64),
+        video=video[kept],
         frame=frame[kept],
         source=np.asarray([each.found.name for each in videos])[video[kept]],
         image_size=size,
@@ -166,7 +167,7 @@ def _count_lines(counts: Counter[str], seen: Array, least: float) -> list[str]:
     told = {
         "dropped": f"people in frames were dropped: {_INCOMPLETE}",
         "nobody": "people in frames were dropped: no joint was seen",
-        "people": "people were dropped: others are in more frames",
+        "people": "people dropped: others are in more frames",
         "outside": "joints lie far outside the image: not seen",
         "clipped": "confidences were outside [0, 1]: clipped",
     }

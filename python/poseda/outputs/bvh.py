@@ -63,8 +63,8 @@ def write_bvh(
             each, ``walk.anna.3.bvh``.
         pose3d: (N, J, 3) metres in the camera frame, relative to joint 0.
         skeleton: J joints.
-        known: `person`, `clip`, `frame`, `fps` (25 if unknown), `root`; and `pose2d` and
-            `confidence`, which BVH has no place for. See `poseda.outputs.poses.Known`.
+        known: `person`, `clip`, `frame`, `fps` (25 if unknown), `root`; and others, which BVH has
+            no place for. See `poseda.outputs.poses.Known`.
 
     Returns:
         The files, in order of the clips and of the people's first rows.

@@ -66,8 +66,7 @@ def write_html(
         pose3d: (N, J, 3) metres in the camera frame, relative to joint 0.
         skeleton: J joints.
         title: of the page; the file's name if empty. Any text is harmless here and in names.
-        known: `person`, `clip`, `frame`, `fps`, `root`, `pose2d`, `confidence`, as in
-            `poseda.outputs.poses.Known`.
+        known: `person`, `clip`, `frame` and so on, as in `poseda.outputs.poses.Known`.
 
     Raises:
         TypeError, ValueError: as `poseda.outputs.poses.checked`, or if the path does not end in

@@ -7,7 +7,7 @@ object:
 ``format``      ``"poseda-lifted"``
 ``version``     ``1``
 ``coordinates`` ``"camera: x right, y down, z forward"``
-``units``       ``{"pose3d": "metre", "root": "metre", "pose2d": "pixel"}``
+``units``       ``{"pose3d": "metre", "root": "metre", "pose2d": "pixel", ...}``
 ``fps``         frames per second, or ``null`` if unknown
 ``joints``      J names; joint 0 is the root
 ``parents``     J numbers of joints, -1 for the root
@@ -26,6 +26,8 @@ and each of ``poses``, a line of its own, so that a program can also read a long
 ``root``        x, y, z of joint 0, rounded likewise; left out if unknown
 ``pose2d``      J times x, y, rounded to 0.01 pixel; left out if unknown
 ``confidence``  J numbers, 0 (not seen) to 1; left out if unknown
+``intrinsics``  fx, fy, cx, cy in pixels; left out if unknown
+``image_size``  width, height in pixels; left out if unknown
 =============== =========================================================================
 """
 
@@ -44,7 +46,7 @@ from poseda.outputs.poses import ABOUT, Array, Known, Poses, checked
 from poseda_ext.skeleton import Skeleton
 
 _CHUNK = 1024  # poses turned into lists at a time
-_DIGITS = {"pose3d": 5, "root": 5, "pose2d": 2, "confidence": 4}
+_DIGITS = {"pose3d": 5, "root": 5, "pose2d": 2, "confidence": 4, "intrinsics": 3, "image_size": 0}
 
 
 def write_json(
@@ -59,8 +61,7 @@ def write_json(
         path: the file to write or replace; its folder must exist.
         pose3d: (N, J, 3) metres in the camera frame, relative to joint 0.
         skeleton: J joints.
-        known: `person`, `clip`, `frame`, `fps`, `root`, `pose2d`, `confidence`, as in
-            `poseda.outputs.poses.Known`.
+        known: `person`, `clip`, `frame` and so on, as in `poseda.outputs.poses.Known`.
 
     Raises:
         TypeError, ValueError: as `poseda.outputs.poses.checked`.

@@ -18,6 +18,8 @@ array           shape       type    content
 ``root``        (N, 3)      float32 optional: metres, joint 0 in the camera frame
 ``pose2d``      (N, J, 2)   float32 optional: pixels, y down
 ``confidence``  (N, J)      float32 optional: of `pose2d`, 0 (not seen) to 1
+``intrinsics``  (N, 4)      float32 optional: fx, fy, cx, cy in pixels
+``image_size``  (N, 2)      float32 optional: width, height in pixels
 ``about``       ()          string  JSON object: format, version, coordinates, units
 =============== =========== ======= ==========================================================
 """
@@ -49,8 +51,7 @@ def write_npz(
         path: ends in ``.npz``; its folder must exist.
         pose3d: (N, J, 3) metres in the camera frame, relative to joint 0.
         skeleton: J joints.
-        known: `person`, `clip`, `frame`, `fps`, `root`, `pose2d`, `confidence`, as in
-            `poseda.outputs.poses.Known`.
+        known: `person`, `clip`, `frame` and so on, as in `poseda.outputs.poses.Known`.
 
     Raises:
         TypeError, ValueError: as `poseda.outputs.poses.checked`, or if the path does not end in
@@ -72,7 +73,7 @@ def write_npz(
         "right": np.asarray(skeleton.right, dtype=np.int64),
         "about": np.asarray(json.dumps(ABOUT)),
     }
-    for name in ("root", "pose2d", "confidence"):
+    for name in ("root", "pose2d", "confidence", "intrinsics", "image_size"):
         if (array := getattr(poses, name)) is not None:
             arrays[name] = array
     with atomic_write(path) as temporary, temporary.open("wb") as file:

@@ -23,7 +23,13 @@ ABOUT = {
     "format": "poseda-lifted",
     "version": 1,
     "coordinates": "camera: x right, y down, z forward",
-    "units": {"pose3d": "metre", "root": "metre", "pose2d": "pixel"},
+    "units": {
+        "pose3d": "metre",
+        "root": "metre",
+        "pose2d": "pixel",
+        "intrinsics": "pixel",
+        "image_size": "pixel",
+    },
 }
 
 
@@ -39,6 +45,8 @@ class Known(TypedDict, total=False):
         root: (N, 3) metres, position of joint 0 in the camera frame.
         pose2d: (N, J, 2) pixels, y down: what was lifted.
         confidence: (N, J) of `pose2d`, 0 (not seen) to 1.
+        intrinsics: (N, 4) fx, fy, cx, cy in pixels, of the camera of `root` and `pose2d`.
+        image_size: (N, 2) width, height in pixels.
     """
 
     person: Sequence[str] | Array | None
@@ -48,6 +56,8 @@ class Known(TypedDict, total=False):
     root: ArrayLike | None
     pose2d: ArrayLike | None
     confidence: ArrayLike | None
+    intrinsics: ArrayLike | None
+    image_size: ArrayLike | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +75,8 @@ class Poses:
         root: (N, 3) float32, or None.
         pose2d: (N, J, 2) float32, or None.
         confidence: (N, J) float32, or None.
+        intrinsics: (N, 4) float32, or None.
+        image_size: (N, 2) float32, or None.
     """
 
     skeleton: Skeleton
@@ -76,6 +88,8 @@ class Poses:
     root: Array | None
     pose2d: Array | None
     confidence: Array | None
+    intrinsics: Array | None
+    image_size: Array | None
 
     def __len__(self) -> int:
         return len(self.pose3d)
@@ -122,6 +136,8 @@ def checked(
     root: ArrayLike | None = None,
     pose2d: ArrayLike | None = None,
     confidence: ArrayLike | None = None,
+    intrinsics: ArrayLike | None = None,
+    image_size: ArrayLike | None = None,
 ) -> Poses:
     """Check lifted poses and bring them into one form.
 
@@ -129,7 +145,7 @@ def checked(
         pose3d: (N, J, 3) metres in the camera frame, N at least 1; taken relative to joint 0.
             Arrays and tensors on the CPU will do.
         skeleton: J joints.
-        person, clip, frame, fps, root, pose2d, confidence: see `Known`.
+        person, clip, frame, fps, root, pose2d, confidence, intrinsics, image_size: see `Known`.
 
     Raises:
         TypeError: if names are not strings, or clips and frames not integers.
@@ -141,7 +157,9 @@ def checked(
         raise ValueError("pose3d: got no poses, expected at least one")
     shapes = {"root": (count, 3), "pose2d": (count, skeleton.num_joints, 2)}
     shapes["confidence"] = (count, skeleton.num_joints)
+    shapes |= {"intrinsics": (count, 4), "image_size": (count, 2)}
     given = {"root": root, "pose2d": pose2d, "confidence": confidence}
+    given |= {"intrinsics": intrinsics, "image_size": image_size}
     others = {
         label: None if value is None else _numbers(label, value, shapes[label])
         for label, value in given.items()

@@ -26,6 +26,7 @@ Array = NDArray[Any]
 
 SAMPLE = 8  #: recordings, evenly over all, from which unit and up axis are told
 _SAMPLE_FRAMES = 500  # of each
+_NAMED = 20  # people, of those who are there, in a message
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,14 @@ class Mocap(Preparation):
         self._check_options()
         recordings = find_recordings(self.folder, self.format)
         report.find(f"{len(recordings):,} recordings in {self.folder}")
+        there = sorted({each.subject for each in recordings})
         if self.subjects:
             recordings = [each for each in recordings if each.subject in self.subjects]
         missing = {*self.subjects, *self.test_subjects} - {each.subject for each in recordings}
         if missing:
             raise ValueError(
-                f"subjects: got {', '.join(sorted(missing))}, of whom there is nothing"
+                f"subjects: got {', '.join(sorted(missing))}, of whom there is nothing; expected "
+                f"some of {', '.join(there[:_NAMED])}{', ...' * (len(there) > _NAMED)}"
             )
         reading = self._look(recordings, report)
         about.update(
