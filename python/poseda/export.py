@@ -17,6 +17,7 @@ import importlib
 import io
 import json
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from poseda.files import atomic_write
+from poseda.files import atomic_write, folder_of
 from poseda.networks.weights import NamedLifter
 
 #: metres by which a joint of the exported lifter may differ from the lifter itself
@@ -57,6 +58,7 @@ def export_lifter(lifter: NamedLifter, path: Path) -> float:
     if path.suffix not in formats:
         raise ValueError(f"to: got {path}, expected a name that ends in .onnx or .pt2")
     write, read = formats[path.suffix]
+    folder_of(path)
     if path.suffix == ".onnx":
         _need_onnx()
     module = copy.deepcopy(lifter.module).cpu().eval()
@@ -70,7 +72,6 @@ def export_lifter(lifter: NamedLifter, path: Path) -> float:
             f"lifter {lifter.name}: cannot be exported to {path.suffix}: "
             f"{type(error).__name__}: {reason}"
         ) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         temporary.write_bytes(written)
         return _compare(module, read(temporary.read_bytes()), example.shape[1], path)
@@ -104,8 +105,9 @@ def _compare(module: nn.Module, exported: Run, joints: int, path: Path) -> float
                 f"{path}: got {tuple(made.shape)} for a batch of {batch}, expected "
                 f"{tuple(expected.shape)}; nothing was written"
             )
-        worst = max(worst, float((made - expected).abs().max()))
-    if not worst <= TOLERANCE:  # nor if it is NaN
+        difference = float((made - expected).abs().max())
+        worst = max(worst, math.inf if math.isnan(difference) else difference)
+    if worst > TOLERANCE:
         raise ValueError(
             f"{path}: the exported lifter differs from the lifter by {worst:.2g} m, expected at "
             f"most {TOLERANCE:g} m; nothing was written"

@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import nn
 
 from poseda.card import FILE_NAME, ModelCard, markdown, parse_card
+from poseda.config import MAX_WIDTH
 from poseda.files import atomic_write
 from poseda.networks.lifters import LIFTERS, make_lifter
 from poseda_ext import H36M_16, H36M_17, Skeleton
@@ -101,12 +102,37 @@ def load_lifter(path: Path, own: str | None = None) -> NamedLifter:
         tensors: dict[str, torch.Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     if name not in LIFTERS and name != own:
         raise ValueError(f"{path}: made by {name}; say --lifter {name} if it may be imported")
+    if own not in (None, name):
+        raise ValueError(f"{path}: weights of {name}, expected {own} (see lifter)")
+    if name in LIFTERS:  # before there is memory for a width that the file may but claim
+        with torch.device("meta"):
+            _check_fit(tensors, make_lifter(name, skeleton, width), name, path)
     lifter = make_lifter(name, skeleton, width)
+    _check_fit(tensors, lifter, name, path)
     try:
         lifter.load_state_dict(tensors)
-    except RuntimeError as error:
+    except Exception as error:  # a user's own lifter may do anything here
         raise ValueError(f"{path}: the weights do not fit lifter {name}: {error}") from error
     return NamedLifter(lifter.eval(), name, width, skeleton, card)
+
+
+def _check_fit(
+    tensors: Mapping[str, torch.Tensor], lifter: nn.Module, name: str, path: Path
+) -> None:
+    """Refuses weights that are not those of a lifter."""
+    expected = {key: tuple(value.shape) for key, value in lifter.state_dict().items()}
+    for key in sorted({*tensors} | {*expected}):
+        got = tuple(tensors[key].shape) if key in tensors else None
+        if got != expected.get(key):
+            shape = expected.get(key)
+            found = "none" if got is None else "it" if shape is None else f"shape {got}"
+            raise ValueError(
+                f"{path}: the weights do not fit lifter {name}: {key}: got {found}, expected "
+                f"{'none' if shape is None else shape}"
+            )
+    for key, value in tensors.items():
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{path}: {key}: got NaN or infinity, expected finite weights")
 
 
 @contextmanager
@@ -133,5 +159,7 @@ def _described(
         raise ValueError(
             f"{path}: metadata {found}, expected lifter, width and joints (16 or 17)"
         ) from error
+    if not 1 <= width <= MAX_WIDTH:
+        raise ValueError(f"{path}: width: got {width}, expected 1 to {MAX_WIDTH:,}")
     card = parse_card(metadata["card"], str(path)) if "card" in metadata else None
     return name, width, skeleton, card
