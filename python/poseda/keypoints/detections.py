@@ -37,7 +37,7 @@ class Detections:
         shared: whether a person of this name in another video is the same one.
 
     Raises:
-        ValueError: if the image size or the frame rate is none.
+        ValueError: if the image size, the frame rate or a frame's number is none.
     """
 
     name: str
@@ -63,6 +63,9 @@ class Detections:
             )
         if not 0 <= self.fps <= MAX_FPS:
             raise ValueError(f"{self.where}: fps: got {self.fps:g}, expected frames per second")
+        for worst in (self.frame.min(initial=0), self.frame.max(initial=0)):
+            if not 0 <= worst < 2**53:
+                raise ValueError(f"{self.where}: frame: got {worst}, expected 0 to 2^53 - 1")
 
 
 def stack(values: Sequence[Any], where: Where, tail: str) -> Array:

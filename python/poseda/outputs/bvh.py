@@ -128,15 +128,16 @@ def _evenly(mine: Poses, name: str) -> tuple[Array, int]:
     if len(frames) == 1:
         return points, 1
     every = int(np.gcd.reduce(np.diff(frames)))
-    wanted = np.arange(frames[0], frames[-1] + 1, every)
-    if len(wanted) == len(frames):
+    count = (int(frames[-1]) - int(frames[0])) // every + 1
+    if count == len(frames):
         return points, every
-    if len(wanted) > MAX_FILLED * len(frames):
+    if count > MAX_FILLED * len(frames):
         raise ValueError(
-            f"frame: person {name!r} is in {len(frames):,} of {len(wanted):,} frames from "
+            f"frame: person {name!r} is in {len(frames):,} of {count:,} frames from "
             f"{frames[0]} to {frames[-1]}, expected one in {MAX_FILLED} or more for BVH, whose "
             "frames are evenly spaced"
         )
+    wanted = np.arange(frames[0], frames[-1] + 1, every)
     flat = points.reshape(len(points), -1)
     filled = np.stack([np.interp(wanted, frames, column) for column in flat.T], axis=1)
     return filled.reshape(-1, *points.shape[1:]), every

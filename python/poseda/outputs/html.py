@@ -42,6 +42,7 @@ _SAMPLED = 4000  # poses that decide what the view holds
 _MARGIN = 0.3  # metres of floor around the people
 _PERSON_RADIUS = 1.1  # metres around a hip that hold a person
 _CLIP_NAME = 60  # letters
+_MAX_FRAMES = 2**30  # apart, so that differences of them are whole numbers of 32 bits
 _INPUT_STEPS = 1000  # in half the 2D box
 
 
@@ -124,6 +125,11 @@ def _content(poses: Poses) -> dict[str, Any]:
 
 def _clip(number: int, poses: Poses) -> dict[str, Any]:
     frames = np.unique(poses.frame)
+    if frames[-1] - frames[0] > _MAX_FRAMES:
+        raise ValueError(
+            f"frame: got {frames[0]} to {frames[-1]}, expected at most {_MAX_FRAMES} apart for a "
+            "page"
+        )
     box = _input_box(poses)
     offsets = _offsets(poses)
     people = []
@@ -143,7 +149,8 @@ def _clip(number: int, poses: Poses) -> dict[str, Any]:
     return {
         "name": f"{number}: {names}"[:_CLIP_NAME] if names else str(number),
         "about": _about(poses, len(frames)),
-        "frames": _packed(frames),
+        "first": int(frames[0]),
+        "frames": _packed(frames - frames[0]),
         "people": people,
         "view": _view(poses, offsets),
         "input": box,

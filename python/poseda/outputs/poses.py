@@ -222,8 +222,8 @@ def _integers(label: str, value: ArrayLike, count: int) -> Array:
     if array.shape != (count,):
         raise ValueError(f"{label}: got shape {array.shape}, expected ({count},)")
     for worst in (array.min(), array.max()):
-        if not 0 <= worst < 2**31:
-            raise ValueError(f"{label}: got {worst}, expected 0 to 2^31 - 1")
+        if not 0 <= worst < 2**53:  # what JSON's readers take as it is
+            raise ValueError(f"{label}: got {worst}, expected 0 to 2^53 - 1")
     return array.astype(np.int64)
 
 

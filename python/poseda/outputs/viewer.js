@@ -206,7 +206,7 @@
     drawBodies(context, eye, shown);
     for (const each of shown) drawName(context, eye, each);
     if (!element("input").hidden) drawInput();
-    const number = frames[now];
+    const number = clip.first + frames[now];
     const time = data.fps ? `, ${(number / data.fps).toFixed(2)} s` : "";
     element("label").value = `frame ${number}${time}`;
     slider.value = now;
@@ -538,7 +538,7 @@
     seek,
     open,
     look: (azimuth, elevation) => look([azimuth, elevation]),
-    frame: () => frames[now],
+    frame: () => clip.first + frames[now],
     view: () => ({ ...view }),
     positions: () => people.map((person) => [person.name, rowOf(person), person])
       .filter(([, row]) => row >= 0)
