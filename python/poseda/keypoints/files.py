@@ -44,12 +44,17 @@ def find_files(source: Source | Sequence[Source]) -> list[Path]:
         return found
     path = Path(source)
     if path.is_dir():
-        files = _natural(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
+        files = _natural(
+            each for each in path.iterdir() if each.suffix.lower() in SUFFIXES and not each.is_dir()
+        )
         expected = f"files that end in {', '.join(SUFFIXES)}"
     elif path.exists() or not glob.has_magic(str(source)):
         files, expected = [path] * path.exists(), "keypoints"
     else:
-        files, expected = _natural(map(Path, glob.glob(str(source)))), "files of this pattern"
+        files, expected = (
+            _natural(each for each in map(Path, glob.glob(str(source))) if not each.is_dir()),
+            "files of this pattern",
+        )
     if not files:
         raise FileNotFoundError(f"{path}: no such files; expected {expected}")
     return files

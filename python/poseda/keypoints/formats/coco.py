@@ -63,8 +63,9 @@ def read(content: Sequence[Any], naming: Naming) -> list[Detections]:
     )
     alphapose = isinstance(images[0], str)
     found = []
-    for number, name in enumerate(names):
-        rows = np.flatnonzero(videos == number)
+    order = np.argsort(videos, kind="stable")
+    ends = np.cumsum(np.bincount(videos, minlength=len(names)))
+    for name, rows in zip(names, np.split(order, ends[:-1]), strict=True):
         whose = None if person is None else _trusted(person[rows], frame[rows])
         found.append(
             Naming(f"{naming.name}/{name}" if len(names) > 1 else naming.name, where).detections(

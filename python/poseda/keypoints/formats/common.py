@@ -173,9 +173,10 @@ def joint_set_of(names: Iterable[str], where: str) -> str:
     for each in JOINT_SETS.values():
         if wanted in [[plain(joint) for joint in each.joints], *_OTHER_NAMES.get(each.name, ())]:
             return each.name
+    some = ", ".join(name[:20] for name in names[:6])
     raise ValueError(
-        f"{where}: got {len(names)} joints {', '.join(names[:6])}, ..., which are in the order of "
-        f"none of {', '.join(JOINT_SETS)}"
+        f"{where}: got {len(names)} joints {some}, ..., which are in the order of none of "
+        f"{', '.join(JOINT_SETS)}"
     )
 
 

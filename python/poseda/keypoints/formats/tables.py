@@ -1,6 +1,7 @@
 """Keypoints as CSV.
 
-The first line names the columns; case and separators do not count. A cell that is empty is
+The first line names the columns; case and what joins the parts of a name do not count. Cells are
+separated by commas, semicolons or tabs; decimals have points. A cell that is empty is
 a joint that was not found. ``person`` may be a name or a number, and may be left out.
 
 - Wide, a line per person and frame: ``frame, person, nose_x, nose_y, nose_c, left_eye_x, ...``. The
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ CONTAINER = "csv"
 _CONFIDENCE = ("c", "score", "confidence", "visibility", "likelihood")
 _CHUNK = 5000  # lines
 _MAX_CELL = 64  # letters
+_SEPARATORS = (",", ";", "\t")  # spreadsheets follow the country
 
 
 def read(path: Path, naming: Naming) -> Detections:
@@ -40,10 +43,15 @@ def read(path: Path, naming: Naming) -> Detections:
         ValueError: if the table is not as described above; names file and line.
     """
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        lines = csv.reader(file)
+        first = file.readline()
+        if "\0" in first:
+            raise ValueError(f"{naming.where}: got text of another encoding, expected UTF-8")
+        separator = max(_SEPARATORS, key=first.count)
+        lines = csv.reader(itertools.chain([first], file), delimiter=separator)
         try:
             header = [plain(name) for name in next(lines, [])]
-            twice = sorted({name for name in header if name and header.count(name) > 1})
+            counts = Counter(header)
+            twice = [name[:40] for name in sorted(counts) if name and counts[name] > 1][:8]
             if twice:
                 raise ValueError(f"{naming.where}: line 1: got columns {twice} twice")
             if "frame" not in header:
