@@ -25,7 +25,7 @@ from poseda.data.target import Target, load_target
 from poseda.device import pick_device
 from poseda.distributed import from_first, is_first, world_size
 from poseda.files import atomic_write
-from poseda.methods import make_method
+from poseda.methods import make_method, seen_enough
 from poseda.metrics import Metrics, evaluate
 from poseda.networks.lifters import lift, make_lifter
 from poseda.networks.weights import (
@@ -75,18 +75,27 @@ def start_plan(plan: Plan) -> None:
     """Writes ``config.json`` into an empty folder.
 
     Raises:
-        ValueError: if the folder holds a run already, or other files.
+        ValueError: as `check_new`.
     """
     out = plan.settings.out
+    check_new(out)
+    with atomic_write(out / "config.json") as path:
+        path.write_bytes(TypeAdapter(Plan).dump_json(plan, indent=2))
+
+
+def check_new(out: Path) -> None:
+    """Finds out whether a run may start in a folder, before anything is read or written.
+
+    Raises:
+        ValueError: if the folder holds a run already, or other files.
+    """
     if (out / "config.json").exists():
         raise ValueError(
             f"out: {out} holds a run already; --resume {out} goes on with it, or choose another "
             "--out"
         )
-    if any(not entry.name.startswith(".") for entry in out.iterdir()):
+    if out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir()):
         raise ValueError(f"out: {out} holds other files, expected a new or an empty folder")
-    with atomic_write(out / "config.json") as path:
-        path.write_bytes(TypeAdapter(Plan).dump_json(plan, indent=2))
 
 
 def absolute_paths(plan: Plan) -> Plan:
@@ -226,6 +235,11 @@ def check_plan(plan: Plan) -> None:
             lifter_bytes(fresh)
         except Exception as error:  # a user's own module may hold anything
             raise ValueError(f"lifter {fresh.name}: cannot be saved: {error!r}") from error
+    if set(plan.methods) != {"source-only"}:
+        try:
+            seen_enough(target.train)
+        except ValueError as error:
+            raise ValueError(f"{settings.target}: {error}") from error
     if "oracle" in plan.methods and target.pose3d is None:
         raise ValueError(f"methods: got oracle, but {settings.target} has no pose3d")
 

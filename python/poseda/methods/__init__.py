@@ -40,7 +40,7 @@ def make_method(
         ValueError: if there is no such method, it needs labels that are not there, or no frame of
             the target shows enough.
     """
-    target = _seen_enough(target)
+    target = seen_enough(target)
     from_source, from_target = Sampler(source, random), Sampler(target, random)
     if name == "control":
         return LabelledPairs(from_source, settings.batch)
@@ -55,15 +55,19 @@ def make_method(
     raise ValueError(f"method: got {name!r}, expected one of {', '.join(METHODS[1:])}")
 
 
-def _seen_enough(target: PoseSet) -> PoseSet:
+def seen_enough(target: PoseSet) -> PoseSet:
     """The frames that show the root, without which a pose cannot be placed, and enough of the
-    body to tell its size in the image."""
+    body to tell its size in the image.
+
+    Raises:
+        ValueError: if there are none.
+    """
     if target.seen is None:
         return target
     enough = target.seen[:, 0] & (target.seen.float().mean(1) >= MIN_SEEN)
     if not bool(enough.any()):
         raise ValueError(
-            f"{target.name}: confidence: none of {len(target)} frames shows the root and "
-            f"{MIN_SEEN:.0%} of the joints"
+            f"{target.name}: confidence: none of {len(target)} training frames shows the root "
+            f"(both hips) and {MIN_SEEN:.0%} of the joints, expected some to learn from"
         )
     return target if bool(enough.all()) else target.rows(enough)
