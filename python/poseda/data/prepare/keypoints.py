@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from poseda.data.poseset import MIN_CONFIDENCE
 from poseda.data.prepare.base import Preparation, Report
 from poseda.data.target import canonical_arrays, read_own
 from poseda.data.writer import PoseWriter
+from poseda.keypoints.files import find_files
 
 Array = NDArray[Any]
 
@@ -35,13 +37,22 @@ class PrepareKeypoints(Preparation):
 
     def convert(self, writer: PoseWriter, about: dict[str, Any], report: Report) -> None:
         said = self.keypoints
-        found = read_own(self.folder, said, said.camera)
+        files = find_files(self.folder)
+        if self.folder.is_dir():  # where an earlier run may have left what it wrote
+            files = [file for file in files if not _same(file, self.to)] or files
+        if any(_same(file, self.to) for file in files):
+            raise ValueError(f"to: got {self.to}, which is the file of the keypoints")
+        found = read_own(files, said, said.camera)
         arrays, lines = canonical_arrays(found, said, said.camera)
         for line in lines:
             report.find(line)
         about.update(json.loads(str(arrays.pop("about"))))
         arrays["confidence"] = _stretched(arrays["confidence"], said.min_confidence)
         writer.add(**arrays)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return other.exists() and one.exists() and one.samefile(other)
 
 
 def _stretched(confidence: Array, least: float) -> Array:
