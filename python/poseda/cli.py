@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import shlex
 import sys
@@ -23,6 +24,7 @@ from poseda.distributed import from_first, is_first, joined, launched, speaks_fi
 from poseda.experiment import (
     Plan,
     absolute_paths,
+    check_new,
     check_plan,
     collect_results,
     evaluate_lifter,
@@ -34,7 +36,7 @@ from poseda.experiment import (
     write_json,
 )
 from poseda.export import export_lifter
-from poseda.files import locked_folder
+from poseda.files import locked_folder, plain_text
 from poseda.keypoints.files import find_files
 from poseda.lifter import Lifter, check_ending
 from poseda.methods import METHODS
@@ -164,7 +166,7 @@ def prepare(dataset: _Preparation) -> None:
         dataset: which data set; each has its own options.
     """
     for line in dataset.run().lines():
-        print(line)
+        print(_line(line))
 
 
 def lift_keypoints(
@@ -200,6 +202,8 @@ def lift_keypoints(
     given = find_files(keypoints)
     for path in out:
         check_ending(path)
+        if path.is_dir():
+            raise ValueError(f"out: got {path}, which is a folder, expected a file")
         if path.exists() and any(path.samefile(each) for each in given):
             raise ValueError(f"out: got {path}, which is the file of the keypoints")
     ready = Lifter.load(weights, own=lifter, device=device)
@@ -207,9 +211,9 @@ def lift_keypoints(
     target = dataclasses.replace(target, poses=_part(target.poses, split))
     lifted = ready.lift(target, global_position=global_position, height=height)
     for line in (*lifted.lines, *lifted.summary()):
-        print(line)
+        print(_line(line))
     written = [file for path in out for file in lifted.save(path)]
-    print(f"{len(lifted):,} poses: {', '.join(map(str, written))}")
+    print(plain_text(f"{len(lifted):,} poses: {', '.join(map(str, written))}"))
 
 
 def card(weights: Path) -> None:
@@ -246,10 +250,12 @@ def _run(plan: Plan, resume: Path | None, unused: bool, jobs: int, command: str)
     with ExitStack() as held:
         with joined(again):
             plan = absolute_paths(plan) if resume is None else load_plan(resume)
+            if is_first() and resume is None:
+                check_new(plan.settings.out)
             check_plan(plan)
             if is_first():
                 for line in target_lines(plan.settings):
-                    print(line, file=sys.stderr)
+                    print(_line(line), file=sys.stderr)
                 held.enter_context(locked_folder(plan.settings.out))
                 if resume is None:
                     start_plan(plan)
@@ -312,14 +318,37 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
+def _line(text: str) -> str:
+    """A line for the user, with its indentation."""
+    return " " * (len(text) - len(text.lstrip(" "))) + plain_text(text)
+
+
+def _message(error: Exception) -> str:
+    """An error in one line, with what a system error is about."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    elif isinstance(error, MemoryError):
+        text = f"out of memory: {text or 'no more is left'}"
+    return plain_text(text)
+
+
+def _any_text(stream: object) -> None:
+    """Lets a stream write what its encoding lacks, such as names of files that are not UTF-8."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command; known errors become one line on stderr and exit status 2."""
+    _any_text(sys.stdout)
+    _any_text(sys.stderr)
     sys.path.append(os.getcwd())  # where a lifter of the user's own may lie
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="poseda", args=arguments)
-    except (ValueError, TypeError, OSError, ImportError, Diverged) as error:
+    except (ValueError, TypeError, OSError, ImportError, MemoryError, Diverged) as error:
         if speaks_first():
-            print(f"poseda: error: {error}", file=sys.stderr)
+            print(f"poseda: error: {_message(error)}", file=sys.stderr)
         raise SystemExit(2) from error
     except KeyboardInterrupt:
         if speaks_first():

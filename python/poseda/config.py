@@ -11,6 +11,7 @@ import tyro
 
 from poseda.cameras import ESTIMATE
 from poseda.data.poseset import MIN_CONFIDENCE
+from poseda.keypoints.detections import MAX_FPS
 
 MethodName = Literal["source-only", "control", "gpa", "lpa", "poseda", "oracle"]
 
@@ -26,6 +27,8 @@ def _check(
     """Refuses values outside [low, high], or (low, high]; NaN and infinity always."""
     for name in names:
         value = getattr(settings, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"{name}: got {value!r:.60}, expected a number")
         above = value > low if open_low else value >= low
         if not (math.isfinite(value) and above and value <= high):
             least = f"more than {low:g}" if open_low else f"at least {low:g}"
@@ -121,6 +124,14 @@ class KeypointSettings:
 
     def __post_init__(self) -> None:
         _check(self, "min_confidence", high=1, open_low=True)
+        if self.fps is not None:
+            _check(self, "fps", high=MAX_FPS, open_low=True)
+        if self.max_people is not None:
+            _check(self, "max_people", low=1)
+            if not isinstance(self.max_people, int):
+                raise TypeError(f"max_people: got {self.max_people}, expected a whole number")
+        if not isinstance(self.format, str):
+            raise TypeError(f"format: got {self.format!r:.60}, expected a text such as coco_17")
 
 
 FlatKeypoints = Annotated[KeypointSettings, tyro.conf.arg(name="")]

@@ -51,6 +51,27 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     _sync_folder(target.parent)
 
 
+def plain_text(text: str) -> str:
+    """Text from an untrusted file in one line, which cannot steer a terminal."""
+    return "".join(each if each.isprintable() else " " for each in text).strip()
+
+
+def folder_of(path: str | os.PathLike[str]) -> Path:
+    """The folder that a file is to lie in, made if it is not there.
+
+    Raises:
+        OSError: if it cannot be; names `path`.
+    """
+    folder = Path(path).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OSError(f"cannot write {path}: {error.filename} is no folder") from error
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}") from error
+    return folder
+
+
 @contextlib.contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
     """Make a folder, and keep other processes that ask for it out while the block runs.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from poseda.config import KeypointSettings, given
 from poseda.data.poseset import MIN_CONFIDENCE, PoseSet
 from poseda.data.target import CameraLike, Target, keypoints_of, load_target, with_camera
 from poseda.device import pick_device
+from poseda.files import folder_of, plain_text
 from poseda.keypoints import Keypoints
 from poseda.keypoints.files import Source
 from poseda.networks.lifters import lift
@@ -115,14 +116,15 @@ class Lifted:
         """
         path = Path(path)
         check_ending(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder_of(path)
         if path.suffix == ".png":
             from poseda.figures import lifted, save_figure  # matplotlib loads slowly
 
             poses = torch.from_numpy(self.pose2d), torch.from_numpy(self.pose3d)
             whose = zip(self.person.tolist(), self.frame.tolist(), strict=True)
             labels = [
-                f"{name}, frame {frame}" if name else f"frame {frame}" for name, frame in whose
+                f"{plain_text(name)}, frame {frame}" if name else f"frame {frame}"
+                for name, frame in whose
             ]
             seen = torch.from_numpy(self.seen)
             save_figure(lifted(*poses, self.skeleton, labels=labels, seen=seen), path)
@@ -265,7 +267,9 @@ class Lifter:
                 )
             return Target(keypoints, ())
         if isinstance(keypoints, Tensor):
-            keypoints = keypoints.detach().cpu().numpy()
+            keypoints = _array_of(keypoints)
+        if isinstance(keypoints, np.ma.MaskedArray) and keypoints.dtype.kind in "fiu":
+            keypoints = np.ma.filled(keypoints.astype(np.float64), np.nan)
         if isinstance(keypoints, Keypoints | np.ndarray):
             known = ("format", "max_people", "fps")[: 3 if isinstance(keypoints, Keypoints) else 2]
             if unused := [name for name in known if name in given(settings)]:
@@ -276,7 +280,7 @@ class Lifter:
             keypoints = keypoints_of(keypoints, settings, skeleton)
         if isinstance(keypoints, Keypoints):
             return with_camera(keypoints, settings, skeleton, camera=camera, name="keypoints")
-        return load_target(keypoints, settings, skeleton, camera=camera)
+        return load_target(_files(keypoints), settings, skeleton, camera=camera)
 
     def lift(
         self, target: Target, *, global_position: bool = False, height: float | None = None
@@ -311,9 +315,38 @@ class Lifter:
         )
 
 
+def _array_of(keypoints: Tensor) -> Array:
+    """A tensor of any device and number type as float64."""
+    kind: Any = keypoints.dtype if keypoints.layout == torch.strided else keypoints.layout
+    numbers = kind in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    numbers |= kind in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+    if keypoints.is_meta or keypoints.is_nested or not numbers:
+        what = "without data" if keypoints.is_meta else f"of {str(kind).removeprefix('torch.')}"
+        raise TypeError(f"keypoints: got a tensor {what}, expected numbers in equal rows")
+    array: Array = keypoints.detach().to("cpu", torch.float64).resolve_neg().numpy()
+    return array
+
+
+def _files(keypoints: Any) -> Source | Sequence[Source]:
+    """Refuses what is neither a path nor a list of paths."""
+    expected = "expected a file, a list of files, an array or tensor, Keypoints or a PoseSet"
+    if isinstance(keypoints, str | os.PathLike):
+        return keypoints
+    if isinstance(keypoints, bytes | Mapping) or not isinstance(keypoints, Iterable):
+        raise TypeError(f"keypoints: got {type(keypoints).__name__}, {expected}")
+    files = list(keypoints)
+    for each in files:
+        if not isinstance(each, str | os.PathLike):
+            kind = type(keypoints).__name__
+            raise TypeError(f"keypoints: got a {kind} of {type(each).__name__}, {expected}")
+    return files
+
+
 def _people(poses: PoseSet) -> Array:
     """(N,) a name for each person in each clip of each camera, as short as tells them apart."""
-    named = poses.subject.astype(np.str_)
+    own, rows = np.unique(poses.subject.astype(np.str_), return_inverse=True)
+    # Half surrogate pairs, as in names of files that are not UTF-8, cannot be written or drawn.
+    named = np.asarray([name.encode("utf-8", "replace").decode() for name in own.tolist()])[rows]
     for more in (poses.clip, poses.camera.numpy()):
         number = np.unique(named, return_inverse=True)[1]
         pairs = np.unique(np.stack((number, more), 1), axis=0)

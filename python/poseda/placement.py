@@ -80,7 +80,7 @@ def scaled_to(pose3d: Tensor, height: float, person: Tensor, skeleton: Skeleton)
         ValueError: if the height is none of a person in metres.
     """
     low, high = STATURE_RANGE
-    if not (math.isfinite(height) and low <= height <= high):
+    if isinstance(height, str) or not (math.isfinite(height) and low <= height <= high):
         raise ValueError(f"height: got {height}, expected {low} to {high} metres")
     return pose3d * (height / stature(pose3d, person, skeleton).clamp(min=1e-6))[:, None, None]
 

@@ -111,6 +111,7 @@ def distort_plane(plane: Array, distortion: Distortion) -> Array:
     return opencv(distortion).distort(plane)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of points that are then not valid
 def undistort_plane(seen: Array, distortion: Distortion) -> tuple[Array, Array]:
     """The inverse of `distort_plane`: bisection along the radius, then Newton's method.
 

@@ -258,5 +258,11 @@ def _camera_maker(camera: CameraLike, distortion: str | None) -> Callable[[Size]
         return lambda size: camera  # sizes are its own, or were refused
     if camera is None or isinstance(camera, str):
         return lambda size: parse_camera(camera, size, distortion=distortion)
-    text = ",".join(repr(float(number)) for number in camera)
+    try:
+        text = ",".join(repr(float(number)) for number in camera)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"camera: got {camera!r:.60}, expected a text such as fov=60, a Camera, or the numbers "
+            "fx, fy, cx, cy"
+        ) from None
     return lambda size: parse_camera(text, size, distortion=distortion)

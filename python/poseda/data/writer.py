@@ -147,7 +147,7 @@ def write_poses(
         ValueError: if no frames were added, or they are not what the canonical format asks for.
         OSError: if the file cannot be written; nothing is left behind.
     """
-    with tempfile.TemporaryDirectory(prefix=".poses.", dir=Path(path).parent) as scratch:
+    with _scratch(path) as scratch:
         writer = PoseWriter(Path(scratch), str(path))
         try:
             yield writer
@@ -157,6 +157,13 @@ def write_poses(
                 writer.write(temporary, dict(about or {}))
         finally:
             writer.close()
+
+
+def _scratch(path: str | os.PathLike[str]) -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix=".poses.", dir=Path(path).parent)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _rows(name: str, values: Any, count: int) -> Array:

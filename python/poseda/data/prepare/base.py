@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 import tyro
 
 from poseda.data.writer import PoseWriter, write_poses
+from poseda.files import folder_of
 
 
 def need_package(name: str, *, extra: str, purpose: str) -> Any:
@@ -93,7 +94,7 @@ class Preparation:
             raise ValueError(f"to: got {self.to}, expected a name that ends in .npz")
         if not self.folder.exists():
             raise FileNotFoundError(f"from: {self.folder}: no such folder; {self._where_from()}")
-        self.to.parent.mkdir(parents=True, exist_ok=True)
+        folder_of(self.to)
         about: dict[str, Any] = {"dataset": self.dataset, "licence": self.licence}
         report = Report()
         with write_poses(self.to, about) as writer:
