@@ -20,9 +20,13 @@ from poseda.cameras import (
     parse_camera,
     parse_distortion,
     parse_image_size,
+    sensitivity,
     undistort_points,
 )
-from poseda_ext import normalize_intrinsics, reference
+from poseda.lifter import Lifter
+from poseda.networks.lifters import make_lifter
+from poseda.networks.weights import NamedLifter
+from poseda_ext import H36M_16, gpa, normalize_intrinsics, reference
 
 FULL_HD = (1920, 1080)
 Base = ExifTags.Base
@@ -69,9 +73,10 @@ def test_without_a_word_60_degrees_are_assumed_and_said() -> None:
     assert camera.fov == pytest.approx(60, rel=1e-12)
     assert focal(None, "1080x1920") == camera.intrinsics[0]  # the same camera, held upright
     assert camera.relative_uncertainty == 0.35
-    first, second = camera.lines()
+    first, second, third = camera.lines()
     assert "focal length 1663 px" in first and "assumed: 60 degrees" in first
     assert "35%: 1081 to 2245 px" in second
+    assert third == sensitivity()
 
 
 def test_the_assumption_covers_the_data_sets_and_a_phone() -> None:
@@ -137,6 +142,40 @@ def test_image_sizes() -> None:
 def test_image_sizes_that_are_none_are_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"image_size: got .*expected width x height"):
         parse_image_size(wrong)
+
+
+# ---------------------------------------------------------------------------------- sensitivity
+
+
+def test_what_an_error_of_the_focal_length_does_is_said() -> None:
+    assert (
+        "10 % further away" in sensitivity() and "root-relative poses as they are" in sensitivity()
+    )
+    assert "0.39 m at the median of 3.90 m" in sensitivity(np.array([3.0, 3.9, 9.0]))
+
+
+def test_and_it_does_so() -> None:
+    pose = torch.randn(7, 16, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    points = torch.rand(7, 16, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    camera = torch.tensor((1.5, 1.5, 0.0, 0.0), dtype=torch.float64)
+    wrong = camera * torch.tensor((1.1, 1.1, 1.0, 1.0), dtype=torch.float64)
+    right = gpa(pose, points, camera)
+    torch.testing.assert_close(gpa(pose, points, wrong), right * torch.tensor((1, 1, 1.1)).double())
+
+
+def test_root_relative_poses_depend_on_no_camera() -> None:
+    lifter = Lifter(
+        NamedLifter(make_lifter("videopose3d", H36M_16, 32), "videopose3d", 32, H36M_16)
+    )
+    points = np.random.default_rng(0).uniform(300, 700, (5, 16, 2))
+    near, far = (
+        lifter(points, camera, image_size=(1000, 1000), global_position=True)
+        for camera in ("f=1000", "f=1100")
+    )
+    np.testing.assert_array_equal(near.pose3d, far.pose3d)
+    assert near.root is not None and far.root is not None
+    np.testing.assert_allclose(far.root, near.root * (1, 1, 1.1), rtol=1e-5, atol=1e-6)
+    assert sensitivity(near.root[:, 2]) in near.summary()
 
 
 # ---------------------------------------------------------------------------------- the lens

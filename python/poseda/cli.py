@@ -207,7 +207,7 @@ def lift_keypoints(
         if path.exists() and any(path.samefile(each) for each in given):
             raise ValueError(f"out: got {path}, which is the file of the keypoints")
     ready = Lifter.load(weights, own=lifter, device=device)
-    target = load_target(keypoints, settings, ready.skeleton)
+    target = load_target(keypoints, settings, ready.skeleton, estimator=ready.estimator)
     target = dataclasses.replace(target, poses=_part(target.poses, split))
     lifted = ready.lift(target, global_position=global_position, height=height)
     for line in (*lifted.lines, *lifted.summary()):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,8 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from poseda.cameras import ESTIMATE
+from poseda.cameras.estimate import Estimator, camera_estimator
 from poseda.card import DataCard, ModelCard, version_and_commit
 from poseda.config import KeypointSettings, MethodName, Settings
 from poseda.data import PoseSet, load_pose_set
@@ -165,7 +168,9 @@ def _load_data(
     joints: int,
     camera_classes: tuple[str, ...],
     keypoints: KeypointSettings,
+    estimating: Settings | None,
 ) -> tuple[PoseSet, Target]:
+    """`estimating` is for a camera that the given lifter estimates from the target."""
     skeleton = SKELETONS[joints]
     if source is None or target is None:
         from poseda.data.synthetic import synthetic_pair
@@ -180,7 +185,11 @@ def _load_data(
         Target(synthetic_target, ())
         if target is None
         else load_target(
-            target, keypoints, skeleton, camera_classes=parse_camera_classes(camera_classes)
+            target,
+            keypoints,
+            skeleton,
+            camera_classes=parse_camera_classes(camera_classes),
+            estimator=None if estimating is None else _estimator(estimating),
         )
     )
     return labelled, unlabelled
@@ -193,7 +202,13 @@ def _load(settings: Settings) -> tuple[PoseSet, Target]:
         settings.joints,
         settings.camera_classes,
         settings.keypoints,
+        settings if settings.keypoints.camera == ESTIMATE else None,
     )
+
+
+def _estimator(settings: Settings) -> Estimator:
+    lifter = _given_lifter(settings)
+    return camera_estimator(partial(lift, lifter.module), lifter.skeleton)
 
 
 def target_lines(settings: Settings) -> tuple[str, ...]:

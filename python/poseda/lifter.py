@@ -11,6 +11,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from poseda.cameras import parse_distortion, parse_image_size
+from poseda.cameras import parse_distortion, parse_image_size, sensitivity
+from poseda.cameras.estimate import Estimator, camera_estimator
 from poseda.card import ModelCard
 from poseda.config import KeypointSettings, given
 from poseda.data.poseset import MIN_CONFIDENCE, PoseSet
@@ -97,6 +99,7 @@ class Lifted:
                 f"{high:.2f} m; alignment alone is off by some 5 %, frame by frame, and errors of "
                 "the pose, the person's size and the focal length add to it"
             )
+            lines.append(sensitivity(self.root[:, 2]))
         return lines
 
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
@@ -188,6 +191,11 @@ class Lifter:
         return self.named.skeleton
 
     @property
+    def estimator(self) -> Estimator:
+        """What estimates cameras with this lifter."""
+        return camera_estimator(partial(lift, self.named.module), self.skeleton)
+
+    @property
     def card(self) -> ModelCard | None:
         """What it was trained on; None for weights of earlier versions."""
         return self.named.card
@@ -220,9 +228,9 @@ class Lifter:
                 array or tensor (N, J, 2) of pixels, (N, J, 3) with the confidence, one person
                 frame by frame in the order of the lifter's skeleton or of `H36M_17`, NaN where a
                 joint was not seen.
-            camera: ``fov=60`` and the other texts of `poseda.cameras.parse_camera`, a `Camera`, or
-                fx, fy, cx, cy in pixels. Without it 60 degrees across the longer side are assumed,
-                unless the keypoints bring their camera.
+            camera: ``fov=60`` and the other texts of `poseda.cameras.parse_camera`, ``estimate``
+                (`poseda.cameras.estimate`), a `Camera`, or fx, fy, cx, cy in pixels. Without it 60
+                degrees across the longer side are assumed, unless the keypoints bring their camera.
             image_size: width and height of the images in pixels, where the keypoints do not say it.
             distortion: k1, k2, p1, p2[, k3] in OpenCV's order, to undo.
             format: form or joints of the files, where they do not say it.
@@ -279,8 +287,17 @@ class Lifter:
                 raise TypeError(f"keypoints: got an array of {keypoints.dtype}, expected numbers")
             keypoints = keypoints_of(keypoints, settings, skeleton)
         if isinstance(keypoints, Keypoints):
-            return with_camera(keypoints, settings, skeleton, camera=camera, name="keypoints")
-        return load_target(_files(keypoints), settings, skeleton, camera=camera)
+            return with_camera(
+                keypoints,
+                settings,
+                skeleton,
+                camera=camera,
+                name="keypoints",
+                estimator=self.estimator,
+            )
+        return load_target(
+            _files(keypoints), settings, skeleton, camera=camera, estimator=self.estimator
+        )
 
     def lift(
         self, target: Target, *, global_position: bool = False, height: float | None = None

@@ -7,6 +7,7 @@ from poseda.cameras.camera import (
     parse_camera,
     parse_distortion,
     parse_image_size,
+    sensitivity,
     undistort_points,
 )
 
@@ -17,5 +18,6 @@ __all__ = [
     "parse_camera",
     "parse_distortion",
     "parse_image_size",
+    "sensitivity",
     "undistort_points",
 ]

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poseda.cameras import Camera, parse_camera, parse_image_size, undistort_points
+from poseda.cameras import ESTIMATE, Camera, parse_camera, parse_image_size, undistort_points
+from poseda.cameras.estimate import Estimator
 from poseda.config import KeypointSettings, given
 from poseda.data.poseset import MIN_CONFIDENCE, PoseSet, load_pose_set, pose_set_from_arrays
 from poseda.keypoints import Keypoints, read_keypoints
@@ -54,6 +55,7 @@ def load_target(
     *,
     camera: CameraLike = None,
     camera_classes: Mapping[str, Sequence[int]] | None = None,
+    estimator: Estimator | None = None,
 ) -> Target:
     """Reads a canonical file, or keypoints in any other form.
 
@@ -63,6 +65,7 @@ def load_target(
         skeleton: joints to take, as in `load_pose_set`.
         camera: as settings.camera, which it replaces.
         camera_classes: as in `load_pose_set`, for a canonical file.
+        estimator: what estimates the camera, where that is asked for.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -83,7 +86,7 @@ def load_target(
         raise ValueError(f"camera_classes: got some for {path}, expected them for canonical files")
     keypoints = read_own(path, settings, camera)
     name = Path(path).stem if isinstance(path, str | os.PathLike) else str(keypoints.source[0])
-    return with_camera(keypoints, settings, skeleton, camera=camera, name=name)
+    return with_camera(keypoints, settings, skeleton, camera=camera, name=name, estimator=estimator)
 
 
 def read_own(
@@ -107,6 +110,7 @@ def with_camera(
     *,
     camera: CameraLike,
     name: str,
+    estimator: Estimator | None = None,
 ) -> Target:
     """Keypoints with the camera that took them.
 
@@ -116,11 +120,12 @@ def with_camera(
         skeleton: joints to take.
         camera: what is known of it; None assumes one (`poseda.cameras.parse_camera`).
         name: of the set.
+        estimator: what estimates the camera, where that is asked for; one for images of one size.
 
     Raises:
         ValueError: if the image size is not known, or the camera does not fit.
     """
-    arrays, lines = canonical_arrays(keypoints, settings, camera)
+    arrays, lines = canonical_arrays(keypoints, settings, camera, estimator)
     poses = pose_set_from_arrays(
         arrays, name=name, skeleton=skeleton, min_confidence=settings.min_confidence
     )
@@ -128,7 +133,10 @@ def with_camera(
 
 
 def canonical_arrays(
-    keypoints: Keypoints, settings: KeypointSettings, camera: CameraLike
+    keypoints: Keypoints,
+    settings: KeypointSettings,
+    camera: CameraLike,
+    estimator: Estimator | None = None,
 ) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """Keypoints with their camera, as the arrays of a canonical file, and what a user is told.
 
@@ -136,6 +144,7 @@ def canonical_arrays(
         keypoints: as in `with_camera`.
         settings: as in `with_camera`.
         camera: as in `with_camera`.
+        estimator: as in `with_camera`.
 
     Raises:
         ValueError: as in `with_camera`.
@@ -147,7 +156,10 @@ def canonical_arrays(
     of_size = _camera_maker(camera, settings.distortion)
     for size in np.unique(sizes, axis=0):
         rows = (sizes == size).all(axis=1)
-        one = of_size(parse_image_size(size))
+        if estimator is not None and camera == ESTIMATE:
+            one = _estimated(keypoints, rows, parse_image_size(size), settings, estimator)
+        else:
+            one = of_size(parse_image_size(size))
         points[rows], seen[rows] = undistort_points(points[rows], one)
         intrinsics[rows] = one.intrinsics
         cameras.append(one)
@@ -248,6 +260,23 @@ def _given_size(settings: KeypointSettings, camera: CameraLike) -> Size | None:
     if settings.image_size is not None:
         return parse_image_size(settings.image_size)
     return camera.image_size if isinstance(camera, Camera) else None
+
+
+def _estimated(
+    keypoints: Keypoints,
+    rows: NDArray[np.bool_],
+    size: Size,
+    settings: KeypointSettings,
+    estimator: Estimator,
+) -> Camera:
+    """The camera that the rows tell."""
+    if settings.distortion is not None:
+        raise ValueError(
+            "distortion: got coefficients beside camera estimate, expected a focal length: they "
+            "belong to one; say --camera fx,fy,cx,cy"
+        )
+    sure = keypoints.confidence[rows] >= settings.min_confidence
+    return estimator(keypoints.points[rows], size, seen=sure, clip=keypoints.clip[rows])
 
 
 def _camera_maker(camera: CameraLike, distortion: str | None) -> Callable[[Size], Camera]:
