@@ -220,6 +220,22 @@ def test_adapt_to_keypoints_of_a_detector(
     assert load_plan(out).settings.keypoints.camera == CAMERA
 
 
+def test_the_weights_estimate_the_camera(
+    coco: Path,
+    weights: Path,
+    domains: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    known = ("--weights", weights, "--camera", "estimate", "--image-size", "2048x2048")
+    run("lift", "--keypoints", coco, *known, "--out", tmp_path / "lifted.npz")
+    said = capsys.readouterr().out
+    target = ("--source", domains[0], "--target", coco)
+    run("adapt", *target, *known, *SMALL, "--no-control", "--out", tmp_path / "run")
+    for text in (said, capsys.readouterr().err):
+        assert "60 degrees across the longer side, since the keypoints do not tell: " in text
+
+
 def test_configs_of_earlier_versions_resume(tmp_path: Path) -> None:
     plan = Plan(Settings(out=tmp_path), ("source-only",), (0,))
     start_plan(plan)

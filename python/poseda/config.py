@@ -107,8 +107,8 @@ class KeypointSettings:
     camera: str | None = None
     """fov=60 (degrees across the width; 60v across the height, 60d across the diagonal), f=1500
     (pixels), 1500,1500,960,540 (fx,fy,cx,cy in pixels), 35mm=26 (equivalent focal length),
-    exif:PHOTO.jpg, or estimate (from the keypoints, with the weights). Without it 60 degrees across
-    the longer side are assumed."""
+    exif:PHOTO.jpg, or estimate (with the weights, from people who stand before a camera that looks
+    down on them). Without it 60 degrees across the longer side are assumed."""
     image_size: str | None = None
     """Width and height of the images, e.g. 1920x1080, where the files do not say it."""
     distortion: str | None = None

@@ -10,11 +10,13 @@ from poseda.cameras.camera import (
     sensitivity,
     undistort_points,
 )
+from poseda.cameras.estimate import estimate_camera
 
 __all__ = [
     "ESTIMATE",
     "Camera",
     "distort_points",
+    "estimate_camera",
     "parse_camera",
     "parse_distortion",
     "parse_image_size",

@@ -120,19 +120,19 @@ def parse_camera(
 ) -> Camera:
     """The camera that a text describes.
 
-    =================== =======================================================================
-    ``fov=60``          degrees across the image's width, as it is; ``60v`` across the height,
-                        ``60d`` across the diagonal
-    ``f=1500``          focal length in pixels
+    ===================== ======================================================================
+    ``fov=60``            degrees across the image's width, as it is; ``60v`` across the height,
+                          ``60d`` across the diagonal
+    ``f=1500``            focal length in pixels
     ``1500,1500,960,540`` fx, fy, cx, cy in pixels
-    ``35mm=26``         the 35 mm equivalent focal length, by the diagonal (43.3 mm)
-    ``exif:PHOTO.jpg``  from the EXIF of a photo by the same camera at the same zoom
-    ``exif``            the same, from `photo`
-    None                an assumption: 60 degrees across the longer side, 35 % uncertain
-    =================== =======================================================================
+    ``35mm=26``           the 35 mm equivalent focal length, by the diagonal (43.3 mm)
+    ``exif:PHOTO.jpg``    from the EXIF of a photo by the same camera at the same zoom
+    ``exif``              the same, from `photo`
+    None                  an assumption: 60 degrees across the longer side, 35 % uncertain
+    ===================== ======================================================================
 
     Pixels are square and the centre is the image's, unless fx, fy, cx, cy say otherwise.
-    ``estimate`` is not for this function but for `poseda.cameras.estimate_camera`.
+    ``estimate`` is not for this function but for `poseda.cameras.estimate.estimate_camera`.
 
     Args:
         spec: as above.
@@ -156,19 +156,20 @@ def parse_camera(
         focal = _focal_of_view(ASSUMED_FOV, max(size))
         origin = f"assumed: {ASSUMED_FOV:g} degrees across the longer side; say --camera to change"
         return _centred(focal, size, None, origin, ASSUMED_UNCERTAINTY)
-    name, equals, value = spec.strip().partition("=")
-    if spec.strip() == ESTIMATE:
+    spec = spec.strip()
+    name, equals, value = spec.partition("=")
+    if spec == ESTIMATE:
         raise ValueError(
             "camera: got estimate, which needs keypoints and a lifter (estimate_camera); "
             f"expected {FORMS}"
         )
     if name == "fov" and equals:
-        return _centred(_parse_fov(spec, value, size), size, lens, f"given: {spec.strip()}")
+        return _centred(_parse_fov(spec, value, size), size, lens, f"given: {spec}")
     if name == "f" and equals:
-        return _centred(_number(spec, value), size, lens, f"given: {spec.strip()}")
+        return _centred(_number(spec, value), size, lens, f"given: {spec}")
     if name == "35mm" and equals:
         focal = film_focal(_number(spec, value), size)
-        return _centred(focal, size, lens, f"given: {spec.strip()}", FILM_UNCERTAINTY)
+        return _centred(focal, size, lens, f"given: {spec}", FILM_UNCERTAINTY)
     if spec == "exif" or spec.startswith("exif:"):
         path = spec[5:] or photo
         if path is None:
