@@ -87,7 +87,7 @@ def test_only_frames_that_show_enough_are_drawn(pose_sets: tuple[PoseSet, PoseSe
     assert isinstance(method, PoseDA)
     assert len(method.target.poses) == len(range(3, len(target), 4))
     masked.seen[:] = False
-    with pytest.raises(ValueError, match=r"confidence: none of .* frames shows the root and 50%"):
+    with pytest.raises(ValueError, match=r"confidence: none of .* frames shows the root .*and 50%"):
         make_method("gpa", SETTINGS, source, masked, torch.Generator())
 
 
