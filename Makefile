@@ -25,8 +25,9 @@ demo: $(READY)
 	$(PY) -m poseda compare --out runs/demo --seeds 0 --width 256 \
 	  --pretrain.steps 1500 --adapt.steps 1200 --adapt.warmup 200
 
+# A process for each core; threads of torch's in each would only wait for one another.
 test: $(READY)
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile
 
 # Meant to take five minutes on two cores: once compiling took its share, rows go without torch.compile.
 # So augment, which takes most of that, comes last.
