@@ -47,6 +47,11 @@ def blocks(page: Path, kind: str) -> list[str]:
     return [text for found, text in BLOCK.findall(page.read_text()) if found == kind]
 
 
+def snippets(page: Path) -> list[str]:
+    """The Python that a page shows; test_readme.py runs what the README has under "python"."""
+    return blocks(page, "py" if page.name == "README.md" else "python")
+
+
 def commands(page: Path) -> Iterator[list[str]]:
     """The commands that a page shows, line breaks within a command joined."""
     for text in [*blocks(page, "sh"), *blocks(page, "")]:
@@ -144,12 +149,10 @@ def test_commands_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) 
         main([*words, *TRAININGS.get(words[0], [])])
 
 
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES[1:] if blocks(p, "python")], ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("page", [p for p in PAGES if snippets(p)], ids=lambda p: p.stem)
 def test_snippets_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     names: dict[str, Any] = {}
     run: Callable[..., None] = exec
-    for code in blocks(page, "python"):
+    for code in snippets(page):
         run(compile(code, str(page), "exec"), names)

@@ -60,15 +60,8 @@ class PoseWriter:
                 `pose2d`. What the values are is judged in the end.
         """
         names = tuple(sorted(columns))
-        if (
-            set(names) - {*COLUMNS}
-            or not {*REQUIRED} <= {*names}
-            or self._columns
-            not in (
-                None,
-                names,
-            )
-        ):
+        known = {*REQUIRED} <= {*names} <= {*COLUMNS}
+        if not known or names != (self._columns or names):
             raise ValueError(f"columns: got {names}, expected {self._columns or REQUIRED}")
         self._columns = names
         count = len(columns["pose2d"])
