@@ -30,7 +30,7 @@ from poseda.distributed import from_first, is_first, world_size
 from poseda.files import atomic_write
 from poseda.methods import make_method, seen_enough
 from poseda.metrics import Metrics, evaluate
-from poseda.networks.lifters import lift, make_lifter
+from poseda.networks.lifters import frames_of, lift, lift_poses, make_lifter
 from poseda.networks.weights import (
     SKELETONS,
     NamedLifter,
@@ -302,12 +302,14 @@ def run_training(
     torch.manual_seed(seed)
     random = torch.Generator(device).manual_seed(seed)
     lifter = _initial_lifter(settings, method, folder)
+    frames = frames_of(lifter.module)
     mixed = None
     if method is not None:
-        mixed = make_method(method, settings.adapt, train, target.train.to(device), random)
+        there = target.train.to(device)
+        mixed = make_method(method, settings.adapt, train, there, random, frames)
     training = Training(
         lifter.module.to(device),
-        Sampler(train, random),
+        Sampler(train, random, frames),
         _schedule(settings, method),
         run,
         random,
@@ -412,7 +414,7 @@ def evaluate_lifter(lifter: nn.Module, poses: PoseSet) -> Metrics:
     """
     if poses.pose3d is None:
         raise ValueError(f"{poses.name}: has no pose3d, expected 3D labels to evaluate against")
-    return evaluate(lift(lifter, poses.pose2d), poses.pose3d, poses.camera_class)
+    return evaluate(lift_poses(lifter, poses), poses.pose3d, poses.camera_class)
 
 
 def described(poses: PoseSet) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 The file holds the plain network: ``keypoints`` (B, J, 2) float32, screen-normalised, to ``pose3d``
 (B, J, 3) float32 metres relative to joint 0, in the camera frame (x right, y down, z forward), for
-any batch B from 1. Pixels x, y of an image of w x h are normalised with s = max(w, h) by
-x' = (2 x - w) / s, y' = (2 y - h) / s.
+any batch B from 1. A lifter of windows takes ``keypoints`` (B, T, J, 2), T frames of one person,
+and ``pose3d`` is that of the middle one. Pixels x, y of an image of w x h are normalised with
+s = max(w, h) by x' = (2 x - w) / s, y' = (2 y - h) / s.
 
 What goes in and comes out, the joints' names and the model card stand in the file, as one JSON
 object: under ``poseda`` in the metadata of an ONNX file, as the extra file ``poseda.json`` in a
@@ -19,7 +20,7 @@ import json
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from poseda.files import atomic_write, folder_of
+from poseda.networks.lifters import frames_of
 from poseda.networks.weights import NamedLifter
 
 #: metres by which a joint of the exported lifter may differ from the lifter itself
@@ -62,7 +64,7 @@ def export_lifter(lifter: NamedLifter, path: Path) -> float:
     if path.suffix == ".onnx":
         _need_onnx()
     module = copy.deepcopy(lifter.module).cpu().eval()
-    example = torch.zeros(2, lifter.skeleton.num_joints, 2)
+    example = torch.zeros(2, *_pose_shape(lifter))
     try:
         with _quiet(), torch.no_grad():
             written = write(module, example, json.dumps(describe(lifter)))
@@ -74,30 +76,36 @@ def export_lifter(lifter: NamedLifter, path: Path) -> float:
         ) from error
     with atomic_write(path) as temporary:
         temporary.write_bytes(written)
-        return _compare(module, read(temporary.read_bytes()), example.shape[1], path)
+        return _compare(module, read(temporary.read_bytes()), example.shape[1:], path)
 
 
 def describe(lifter: NamedLifter) -> dict[str, Any]:
     """What an exported file says of itself."""
-    names = lifter.skeleton.names
+    names, shape = lifter.skeleton.names, ", ".join(map(str, ("B", *_pose_shape(lifter))))
     return {
         "lifter": lifter.name,
         "width": lifter.width,
         "joints": list(names),
         "parents": list(lifter.skeleton.parents),
-        "input": f"keypoints (B, {len(names)}, 2) float32, screen-normalised: of pixels x, y in an "
+        "input": f"keypoints ({shape}) float32, screen-normalised: of pixels x, y in an "
         "image of w x h with s = max(w, h), x' = (2 x - w) / s, y' = (2 y - h) / s",
-        "output": f"pose3d (B, {len(names)}, 3) float32, metres relative to joint 0, camera frame: "
-        "x right, y down, z forward",
+        "output": f"pose3d (B, {len(names)}, 3) float32, of the middle frame of several, metres "
+        "relative to joint 0, camera frame: x right, y down, z forward",
         "card": None if lifter.card is None else json.loads(lifter.card.to_json()),
     }
 
 
-def _compare(module: nn.Module, exported: Run, joints: int, path: Path) -> float:
+def _pose_shape(lifter: NamedLifter) -> tuple[int, ...]:
+    """Of one input: (J, 2) or (T, J, 2)."""
+    frames, joints = frames_of(lifter.module), lifter.skeleton.num_joints
+    return (joints, 2) if frames == 1 else (frames, joints, 2)
+
+
+def _compare(module: nn.Module, exported: Run, shape: Sequence[int], path: Path) -> float:
     random = torch.Generator().manual_seed(0)
     worst = 0.0
     for batch in TRIED:
-        keypoints = torch.rand(batch, joints, 2, generator=random) * 2 - 1
+        keypoints = torch.rand(batch, *shape, generator=random) * 2 - 1
         with torch.no_grad():
             expected, made = module(keypoints), exported(keypoints)
         if made.shape != expected.shape:

@@ -30,7 +30,7 @@ from poseda.device import pick_device
 from poseda.files import folder_of, plain_text
 from poseda.keypoints import Keypoints
 from poseda.keypoints.files import Source
-from poseda.networks.lifters import lift
+from poseda.networks.lifters import lift, lift_poses
 from poseda.networks.weights import NamedLifter, load_lifter
 from poseda.outputs import write_bvh, write_html, write_json, write_npz
 from poseda.placement import place, scaled_to, with_own_bones
@@ -304,7 +304,7 @@ class Lifter:
     ) -> Lifted:
         """Lifts 2D poses whose camera is known; see `__call__`."""
         poses = target.poses
-        pose3d = lift(self.named.module, poses.pose2d)
+        pose3d = lift_poses(self.named.module, poses)
         person = _people(poses)
         number = torch.from_numpy(np.unique(person, return_inverse=True)[1])
         if global_position or height is not None:

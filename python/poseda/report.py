@@ -19,7 +19,7 @@ from poseda.files import atomic_write
 from poseda.methods import make_method
 from poseda.methods.poseda import PoseDA
 from poseda.metrics import mpjpe
-from poseda.networks.lifters import lift
+from poseda.networks.lifters import lift_poses
 from poseda.networks.weights import NamedLifter, load_lifter
 from poseda.training.run_folder import RunFolder
 from poseda_ext import augment
@@ -279,7 +279,7 @@ def _distributions(source: PoseSet, target: PoseSet) -> figures.Figure:
 def _predictions(plan: Plan, target: PoseSet, method: str, seed: int) -> figures.Figure:
     poses = target.test if bool((target.split == 1).any()) else target.train
     before, after = (
-        lift(_lifter(plan, name, seed).module, poses.pose2d) for name in ("pretrain", method)
+        lift_poses(_lifter(plan, name, seed).module, poses) for name in ("pretrain", method)
     )
     if poses.pose3d is None:
         rows = torch.linspace(0, len(poses) - 1, SAMPLES).long()

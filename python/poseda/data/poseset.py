@@ -34,6 +34,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ from poseda.data.checks import (
     parse_about,
 )
 from poseda.data.npz import NpzReader
+from poseda.data.tracks import Tracks, make_tracks
 from poseda.files import atomic_write
 from poseda_ext.camera import normalize_intrinsics, normalize_points
 from poseda_ext.skeleton import H36M_16, H36M_17, Skeleton
@@ -144,6 +146,29 @@ class PoseSet:
             elif isinstance(value, np.ndarray):
                 picked[field.name] = value[here]
         return dataclasses.replace(self, **picked)
+
+    @cached_property
+    def tracks(self) -> Tracks:
+        """Which frames follow each other: those of one clip, camera and subject."""
+        keys = self.clip, self.camera.cpu().numpy(), self.subject
+        return make_tracks(keys, self.frame, self.pose2d.device)
+
+    def windows(self, frames: int, stride: int = 1) -> Tensor:
+        """(N, T) the rows around each row in its track, whose ends are repeated; see `Tracks`.
+
+        Args:
+            frames: T, odd.
+            stride: steps from one frame of a window to the next.
+
+        Raises:
+            ValueError: if `frames` is not odd, or one of the two is below 1.
+        """
+        if frames < 1 or frames % 2 == 0:
+            raise ValueError(f"frames: got {frames}, expected an odd number, at least 1")
+        if stride < 1:
+            raise ValueError(f"stride: got {stride}, expected at least 1")
+        rows = torch.arange(len(self), device=self.pose2d.device)
+        return self.tracks.windows(rows, frames, stride)
 
     @property
     def train(self) -> PoseSet:

@@ -25,6 +25,7 @@ def make_method(
     source: PoseSet,
     target: PoseSet,
     random: torch.Generator,
+    frames: int = 1,
 ) -> Method:
     """A method over the train parts of source and target.
 
@@ -35,13 +36,14 @@ def make_method(
         target: training poses of the new place. Only the oracle looks at its 3D. Where joints were
             not seen, only frames with the root and half of the joints seen are drawn.
         random: where all sampling and noise comes from.
+        frames: T of the lifter; above 1 the method makes windows of as many frames.
 
     Raises:
         ValueError: if there is no such method, it needs labels that are not there, or no frame of
             the target shows enough.
     """
     target = seen_enough(target)
-    from_source, from_target = Sampler(source, random), Sampler(target, random)
+    from_source, from_target = Sampler(source, random, frames), Sampler(target, random, frames)
     if name == "control":
         return LabelledPairs(from_source, settings.batch)
     if name == "oracle":

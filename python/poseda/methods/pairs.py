@@ -8,22 +8,22 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from poseda.data.sampler import Sampler
+from poseda.data.sampler import Sampler, centre
 
 
 class Labelled(NamedTuple):
     """Training pairs with true labels."""
 
-    pose2d: Tensor  #: (B, J, 2) screen-normalised
-    pose3d: Tensor  #: (B, J, 3) root-relative, metres
+    pose2d: Tensor  #: (B, J, 2) screen-normalised; (B, T, J, 2) for a lifter of windows
+    pose3d: Tensor  #: (B, J, 3) root-relative, metres; of the middle frame
     seen: Tensor | None = None  #: (B, J) the joints that a lifter is asked for; None: all
 
 
 class Pairs(NamedTuple):
     """Training pairs for a lifter."""
 
-    pose2d: Tensor  #: (B, J, 2) screen-normalised
-    pose3d: Tensor  #: (B, J, 3) root-relative, metres
+    pose2d: Tensor  #: (B, J, 2) or (B, T, J, 2) as in `Labelled`
+    pose3d: Tensor  #: (B, J, 3) root-relative, metres; of the middle frame
     keep: Tensor  #: (B,) which pairs to train on
     seen: Tensor | None = None  #: (B, J) as in `Labelled`
 
@@ -52,10 +52,12 @@ class Method(Protocol):
 
 
 def labelled_pairs(sampler: Sampler, size: int) -> Labelled:
-    """2D and root-relative 3D poses as the data set holds them."""
+    """2D and root-relative 3D poses as the data set holds them; of a sampler of windows the 2D of
+    all frames, and the 3D pose and the seen joints of the middle one."""
     rows = sampler.rows(size)
-    pose3d = sampler.pose3d(rows)
-    return Labelled(sampler.pose2d(rows), pose3d - pose3d[:, :1], sampler.seen(rows))
+    middle = centre(rows)
+    pose3d = sampler.pose3d(middle)
+    return Labelled(sampler.pose2d(rows), pose3d - pose3d[:, :1], sampler.seen(middle))
 
 
 class LabelledPairs:

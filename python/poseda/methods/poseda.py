@@ -2,6 +2,10 @@
 
 `PoseDA.iterate` is lines 3 to 15 of Algorithm 1 and `PoseDA.pairs` the augmented half of line 19;
 the training loop does the rest. Either half of the method can be switched off.
+
+Over windows of T frames, which the paper does not have, generator and critic look at the middle
+frame, its transformation is applied to all T, and the window is aligned with one of the target
+(`poseda.alignment.gpa_of_windows`).
 """
 
 from __future__ import annotations
@@ -13,9 +17,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from poseda.alignment import gpa_of_seen
+from poseda.alignment import gpa_of_seen, gpa_of_windows
 from poseda.config import AdaptSettings
-from poseda.data.sampler import Sampler
+from poseda.data.sampler import Sampler, centre
 from poseda.distributed import average_gradients, own_rows, world_size
 from poseda.methods.pairs import Pairs
 from poseda.networks.critic import Critic, lipschitz_penalty
@@ -32,7 +36,7 @@ MAX_GENERATOR_GRADIENT = 1.0
 class Latest(NamedTuple):
     """What the generator made last, in tensors that stay where they are."""
 
-    rows: Tensor  #: (B,) of the source
+    rows: Tensor  #: (B,) of the source, or windows (B, T)
     made: Transformation
 
 
@@ -75,6 +79,8 @@ class PoseDA:
         return {} if self.local is None else self.local.describe()
 
     def pairs(self) -> Pairs:
+        if self.source.frames > 1:
+            return self._window_pairs()
         batch = self.settings.batch
         bone_scale = rotation = None
         if self.local is None:
@@ -109,6 +115,33 @@ class PoseDA:
         assert made.root is not None and made.pose2d is not None
         return Pairs(made.pose2d, made.pose3d, visible(made.pose3d, made.root, made.pose2d))
 
+    def _window_pairs(self) -> Pairs:
+        """`pairs` over (B, T) frames."""
+        skeleton, batch = self.skeleton, self.settings.batch
+        rows = self.source.rows(batch) if self.local is None else self.local.latest.rows
+        pose = self.source.pose3d(rows)  # (B, T, J, 3)
+        root, intrinsics = pose[:, :, 0], self.source.intrinsics(rows)
+        if self.local is not None:
+            made = self.local.latest.made
+            turned = augment(
+                pose,
+                bone_rotation=made.bone_rotation[:, None],
+                bone_scale=made.bone_scale[:, None],
+                rotation=made.rotation[:, None],
+                skeleton=skeleton,
+            ).pose3d
+        else:
+            turned = augment(pose, skeleton=skeleton).pose3d
+        if self.gpa:
+            there = self.target.rows(batch)
+            intrinsics = self.target.intrinsics(there)
+            target2d, seen = self.target.pose2d(there), self.target.seen(there)
+            root = gpa_of_windows(turned, target2d, intrinsics, seen)
+        placed = augment(turned, root=root, intrinsics=intrinsics, skeleton=skeleton)
+        assert placed.pose2d is not None
+        keep = visible(turned, root, placed.pose2d).all(1)
+        return Pairs(placed.pose2d, turned[:, turned.shape[1] // 2], keep)
+
     def state_dict(self) -> dict[str, Any]:
         return {} if self.local is None else self.local.state_dict()
 
@@ -118,9 +151,9 @@ class PoseDA:
 
 
 def visible(pose3d: Tensor, root: Tensor, pose2d: Tensor) -> Tensor:
-    """(B,) whether every joint lies before the camera and within [-1, 1]."""
-    inside = pose2d.abs().amax((1, 2)) <= 1
-    return inside & (pose3d[..., 2].amin(1) + root[:, 2] > MIN_DEPTH)
+    """(...) whether every joint lies before the camera and within [-1, 1]."""
+    inside = pose2d.abs().amax((-1, -2)) <= 1
+    return inside & (pose3d[..., 2].amin(-1) + root[..., 2] > MIN_DEPTH)
 
 
 class LocalPoseAugmentation:
@@ -148,8 +181,9 @@ class LocalPoseAugmentation:
         self.critic_optimizer = rmsprop(self.critic.parameters(), settings.gan_lr)
         self.stabilizer = _STABILIZERS[settings.stabilizer](self.critic, random)
         batch = settings.batch // world_size()
+        shape = (batch,) if source.frames == 1 else (batch, source.frames)
         self.latest = Latest(
-            torch.zeros(batch, dtype=torch.int64, device=poses.device),
+            torch.zeros(shape, dtype=torch.int64, device=poses.device),
             Transformation.zeros(batch, skeleton, poses.device),
         )
         self.features = poses.new_zeros(2 * batch, self.critic.num_features)  # fake, real
@@ -197,7 +231,7 @@ class LocalPoseAugmentation:
     def _generate(self) -> tuple[Tensor, Transformation]:
         """Transforms a new source batch and keeps the result as the latest."""
         rows = self.source.rows(self.settings.batch)
-        pose = self.source.pose3d(rows)
+        pose = self.source.pose3d(centre(rows))
         made = self.generator(pose, self.random)
         self.latest.rows.copy_(rows)
         for kept, new in zip(self.latest.made, made, strict=True):

@@ -234,13 +234,14 @@ def mix(own: Labelled, made: Pairs) -> Labelled:
     """Source and augmented pairs, 1:1. An augmented pair to leave out gives its place to the
     source pair of the same row, so that it touches neither the loss nor the batch norm."""
     keep = made.keep[:, None, None]
+    keep2d = keep if own.pose2d.dim() == 3 else keep[..., None]
     seen = None
     if own.seen is not None or made.seen is not None:
-        everything = torch.ones_like(own.pose2d[..., 0], dtype=torch.bool)
+        everything = torch.ones_like(own.pose3d[..., 0], dtype=torch.bool)
         first, second = (everything if mask is None else mask for mask in (own.seen, made.seen))
         seen = torch.cat((first, torch.where(made.keep[:, None], second, first)))
     return Labelled(
-        torch.cat((own.pose2d, torch.where(keep, made.pose2d, own.pose2d))),
+        torch.cat((own.pose2d, torch.where(keep2d, made.pose2d, own.pose2d))),
         torch.cat((own.pose3d, torch.where(keep, made.pose3d, own.pose3d))),
         seen,
     )

@@ -1,0 +1,99 @@
+"""Lifters: any ``nn.Module`` from (B, J, 2) screen-normalised points to (B, J, 3) root-relative
+metres can be one, and one from windows (B, T, J, 2) to the pose (B, J, 3) of the middle frame.
+Published ones stand here, a file for each family; `make_lifter` also finds a user's own.
+
+A lifter may have three attributes, of the class or the instance:
+
+- ``frames``, T, an odd number; 1 where absent.
+- ``graph_safe``: True lets training replay a step of it as one CUDA graph: forward neither waits
+  for the device nor decides anything on the host. False where absent.
+- ``lift_sequence``, of a lifter of windows: maps (B, L + T - 1, J, 2) to the poses (B, L, J, 3) of
+  all L windows therein, for less than L times the work.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from poseda.networks.lifters.inference import LIFT_BATCH, frames_of, lift, lift_poses
+from poseda.networks.lifters.residual import ResidualLifter, simple_baseline, videopose3d
+from poseda_ext import Skeleton
+
+__all__ = [
+    "LIFTERS",
+    "LIFT_BATCH",
+    "ResidualLifter",
+    "frames_of",
+    "lift",
+    "lift_poses",
+    "make_lifter",
+    "simple_baseline",
+    "videopose3d",
+]
+
+LIFTERS: dict[str, Callable[[Skeleton, int], nn.Module]] = {
+    "simple_baseline": simple_baseline,
+    "videopose3d": videopose3d,
+}
+
+
+def make_lifter(name: str, skeleton: Skeleton, width: int = 1024) -> nn.Module:
+    """A lifter by name. A user's own is checked to map (B, J, 2) to (B, J, 3), or (B, T, J, 2)
+    if it has ``frames``.
+
+    Args:
+        name: "simple_baseline", "videopose3d", or a user's own as ``package.module:Class``, which
+            is called with the skeleton as its only argument.
+        skeleton: joints of input and output.
+        width: units of each hidden layer of the named lifters.
+
+    Raises:
+        ValueError: if there is no such lifter, or what it returns has the wrong shape.
+        TypeError: if what was named does not make an ``nn.Module``.
+    """
+    if name in LIFTERS:
+        return LIFTERS[name](skeleton, width)
+    try:
+        lifter = _import(name)(skeleton)
+    except Exception as error:  # whatever a user's own module and class may raise
+        raise ValueError(f"lifter {name}: cannot be made: {error!r}") from error
+    if not isinstance(lifter, nn.Module):
+        raise TypeError(f"lifter {name}: got {type(lifter).__name__}, expected a torch.nn.Module")
+    _check(lifter, name, skeleton)
+    return lifter
+
+
+def _import(name: str) -> Callable[[Skeleton], object]:
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        raise ValueError(f"expected one of {', '.join(LIFTERS)} or package.module:Class")
+    found: Callable[[Skeleton], object] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def _check(lifter: nn.Module, name: str, skeleton: Skeleton) -> None:
+    """Tries a copy in training and in evaluation, without touching any random state."""
+    joints, frames = skeleton.num_joints, frames_of(lifter)
+    given = (2, joints, 2) if frames == 1 else (2, frames, joints, 2)
+    if not any(parameter.requires_grad for parameter in lifter.parameters()):
+        raise ValueError(f"lifter {name}: got no trainable parameter, expected at least one")
+    with torch.random.fork_rng(devices=[]):
+        try:
+            trial = copy.deepcopy(lifter)
+            trial.train()(torch.rand(given)).sum().backward()
+            with torch.no_grad():
+                result = trial.eval()(torch.zeros(given))
+        except Exception as error:
+            raise ValueError(
+                f"lifter {name}: fails on input of shape {given}: {error!r}"
+            ) from error
+    shape = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+    if shape != (2, joints, 3):
+        raise ValueError(
+            f"lifter {name}: got {shape} from input {given}, expected (2, {joints}, 3)"
+        )
