@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from poseda.config import AdaptSettings
+from poseda.config import PoseDASettings
 from poseda.networks.critic import Critic
 from poseda.networks.generator import Generator
 from poseda.networks.lifters import make_lifter
@@ -72,7 +72,7 @@ class Message:
 @functools.cache
 def networks() -> dict[str, nn.Module]:
     """Every network at its published size."""
-    settings = AdaptSettings()
+    settings = PoseDASettings()
     generator = Generator(
         H36M_16,
         max_bone_angle=settings.max_bone_angle,
@@ -106,7 +106,7 @@ def flops_per_pose(lifter: str) -> float:
         2 * 3 * sizes[lifter]
         + sizes["generator"]
         + 2 * 3 * sizes["critic"]
-        + generator_step / AdaptSettings().generator_every
+        + generator_step / PoseDASettings().generator_every
     )
 
 
@@ -125,7 +125,7 @@ def messages(lifter: str, gpus: int) -> list[Message]:
         Message(
             "generator, gradients",
             FLOAT * parameters(made["generator"]),
-            1 / AdaptSettings().generator_every,
+            1 / PoseDASettings().generator_every,
         ),
     ]
 

@@ -129,19 +129,19 @@ class Generator(nn.Module):
         pose = pose - pose[:, :1]
 
         angles = self.bone_angle(torch.cat((pose.reshape(batch, -1), noise.angle), dim=1))
-        angles = self.settings.max_bone_angle * torch.tanh(angles.view(batch, bones, 3))
+        angles = self.settings.poseda.max_bone_angle * torch.tanh(angles.view(batch, bones, 3))
         mask = self.turning.unsqueeze(0).repeat(batch, 1, 1)
         rotation = rotation_matrix(angles * mask)
         bone = torch.matmul(rotation, self.kinematics.bones(pose).unsqueeze(-1)).squeeze(-1)
         pose = self.kinematics.pose(bone)
 
         ratio = self.bone_length(torch.cat((pose.reshape(batch, -1), noise.length), dim=1))
-        ratio = self.settings.max_bone_scale * torch.tanh(ratio)
+        ratio = self.settings.poseda.max_bone_scale * torch.tanh(ratio)
         scale = ratio[:, self.group_of] * self.stretching.unsqueeze(0).repeat(batch, 1)
         bone = self.kinematics.bones(pose) * (1 + scale.unsqueeze(-1))
         scaled = self.kinematics.pose(bone)
 
-        body = rotation_matrix(self.settings.max_rotation * noise.rotation)
+        body = rotation_matrix(self.settings.poseda.max_rotation * noise.rotation)
         turned = torch.matmul(scaled, body.permute(0, 2, 1))
         return Made(scaled, turned)
 
@@ -274,15 +274,17 @@ class Baseline:
         device: str,
         workers: int,
     ) -> None:
-        if settings.stabilizer != "clip":
-            raise ValueError(f"settings.stabilizer: got {settings.stabilizer!r}, expected 'clip'")
+        if settings.poseda.stabilizer != "clip":
+            raise ValueError(
+                f"settings.stabilizer: got {settings.poseda.stabilizer!r}, expected 'clip'"
+            )
         assert source.pose3d is not None
         self.settings = settings
         self.device = torch.device(device)
         skeleton = source.skeleton
         kinematics = Kinematics(skeleton, self.device)
         self.generator = Generator(skeleton, settings, kinematics).to(self.device)
-        self.critic = Critic(skeleton, kinematics, settings.unit_bones).to(self.device)
+        self.critic = Critic(skeleton, kinematics, settings.poseda.unit_bones).to(self.device)
         self.critic.standardize(source.pose3d.to(self.device))
         self.lifter = Lifter(skeleton.num_joints, width).to(self.device).train()
         self.generator_optimizer = torch.optim.RMSprop(self.generator.parameters(), settings.gan_lr)
@@ -314,7 +316,7 @@ class Baseline:
         """One iteration after the warm-up."""
         losses = self.critic_turn()
         self.iteration += 1
-        if self.iteration % self.settings.generator_every == 0:
+        if self.iteration % self.settings.poseda.generator_every == 0:
             losses |= self.generator_turn()
         return losses | self.lifter_turn()
 

@@ -28,7 +28,8 @@ from poseda.data.poseset import pose_set_from_arrays
 from poseda.data.sampler import Sampler
 from poseda.data.synthetic import make_source, make_target
 from poseda.experiment import PRECISIONS
-from poseda.methods.poseda import PoseDA, rmsprop
+from poseda.methods import PoseDA, Task
+from poseda.methods.poseda import rmsprop
 from poseda.networks.generator import NOISE
 from poseda.networks.lifters import make_lifter
 from poseda.training.graphs import WARM_UP, Step
@@ -94,7 +95,7 @@ class Networks:
         batch, joints = local.settings.batch, method.skeleton.num_joints
 
         def ready(*shape: int) -> Tensor:
-            return torch.randn(*shape, device=method.random.device)
+            return torch.randn(*shape, device=local.random.device)
 
         self.inputs = ready(batch, 3 * joints + NOISE)
         self.turned = ready(batch, 3 * joints + NOISE).requires_grad_()
@@ -151,7 +152,7 @@ class Bench:
         source, target = source.to(device), target.to(device)
         self.random = torch.Generator(device).manual_seed(0)
         samplers = Sampler(source, self.random), Sampler(target, self.random)
-        self.method = PoseDA(self.adapt, *samplers, self.random, gpa=True, lpa=True)
+        self.method = PoseDA(Task(self.adapt, *samplers, self.random))
         lifter = make_lifter("videopose3d", source.skeleton, settings.width).to(device).train()
         self.training = Training(
             lifter,
@@ -177,7 +178,7 @@ class Bench:
 
     def iterate(self) -> None:
         """As many iterations of ours as have one generator step."""
-        for _ in range(self.adapt.generator_every):
+        for _ in range(self.adapt.poseda.generator_every):
             self.training.step()
             self.training.iteration += 1
 
@@ -192,7 +193,7 @@ class Bench:
                 ("lifter", networks.lifter_step),
             )
         }
-        every = range(self.adapt.generator_every)
+        every = range(self.adapt.poseda.generator_every)
 
         def all_bare() -> None:
             for _ in every:
@@ -238,7 +239,7 @@ class Bench:
 
     def _row(self, step: str, calls: dict[str, Callable[[], object]]) -> Row:
         settings = self.settings
-        times = self.adapt.generator_every if step == "iteration" else 1
+        times = self.adapt.poseda.generator_every if step == "iteration" else 1
         contenders = {name: _contender(call, times) for name, call in calls.items()}
         timings: dict[str, Timing] = alternate(contenders, settings.timing, settings.device)
         ours = timings["ours"].ms

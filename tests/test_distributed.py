@@ -29,7 +29,6 @@ if not (dist.is_available() and dist.is_gloo_available()):
 
 from poseda import device, distributed, experiment, runner
 from poseda.cli import main
-from poseda.config import AdaptSettings
 from poseda.data import PoseSet, load_pose_set
 from poseda.data.sampler import Sampler
 from poseda.methods import make_method
@@ -38,6 +37,7 @@ from poseda.networks.lifters import make_lifter
 from poseda.networks.replicas import SyncBatchNorm
 from poseda.training.loop import Interrupted, Schedule, Training
 from poseda.training.run_folder import RunFolder
+from tests.adapt_settings import adapt_settings
 
 STEPS, BATCH = 12, 16
 CELLS = {
@@ -87,8 +87,8 @@ def make_training(
             module.rate = dropout
     mixed = None
     if method is not None:
-        settings = AdaptSettings(batch=BATCH, warmup=5, stabilizer=stabilizer)  # type: ignore[arg-type]
-        mixed = make_method(method, settings, source, target, random)  # type: ignore[arg-type]
+        settings = adapt_settings(batch=BATCH, warmup=5, stabilizer=stabilizer)
+        mixed = make_method(method, settings, source, target, random)
     schedule = Schedule(STEPS, BATCH, 1e-3, 0.0)
     return Training(
         lifter, Sampler(source, random), schedule, RunFolder(folder), random, mixed,

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from poseda.config import AdaptSettings
 from poseda.data import PoseSet
 from poseda.data.sampler import Sampler
 from poseda.methods import make_method
@@ -21,6 +20,7 @@ from poseda.networks.lifters import make_lifter
 from poseda.training import graphs
 from poseda.training.loop import Schedule, Training
 from poseda.training.run_folder import RunFolder
+from tests.adapt_settings import adapt_settings
 
 #: Ops whose result, or its shape, the host has to wait for.
 WAITING = (
@@ -61,7 +61,7 @@ def make_training(
     source, target = (poses.to(device) for poses in train_sets)
     random = torch.Generator("cpu" if device == "meta" else device).manual_seed(0)
     lifter = make_lifter("videopose3d", source.skeleton, 32).to(device).train()
-    settings = AdaptSettings(batch=32, warmup=2, **changes)  # type: ignore[arg-type]
+    settings = adapt_settings(batch=32, warmup=2, **changes)
     method = make_method("poseda", settings, source, target, random)
     schedule = Schedule(10_000, 32, 1e-3, 0.0)
     return Training(lifter, Sampler(source, random), schedule, RunFolder(folder), random, method)

@@ -15,7 +15,7 @@ from poseda.config import AdaptSettings
 from poseda.data import PoseSet, load_pose_set, save_pose_set
 from poseda.data.synthetic import make_target
 from poseda.methods import PoseDA, make_method
-from poseda.methods.pairs import Labelled, Pairs
+from poseda.methods.method import Labelled, Pairs
 from poseda.training.loop import mix, squared_error
 from poseda_ext import H36M_16, gpa
 
@@ -34,7 +34,7 @@ def hidden(poses: PoseSet, joints: list[int], value: float) -> PoseSet:
 def drawn(source: PoseSet, target: PoseSet, name: str) -> Tensor:
     torch.manual_seed(0)
     random = torch.Generator().manual_seed(0)
-    method = make_method(name, SETTINGS, source, target, random)  # type: ignore[arg-type]
+    method = make_method(name, SETTINGS, source, target, random)
     method.iterate(0)
     return method.pairs().pose2d
 

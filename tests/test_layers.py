@@ -21,7 +21,7 @@ LAYERS = (
     ("data", "card"),
     ("placement", "metrics"),
     ("alignment", "body", "device"),
-    ("files", "distributed"),
+    ("files", "distributed", "plugins"),
 )
 
 

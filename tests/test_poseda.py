@@ -9,22 +9,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from poseda.config import AdaptSettings
 from poseda.data import PoseSet
 from poseda.data.sampler import Sampler
 from poseda.methods import METHODS, PoseDA, make_method
-from poseda.methods.pairs import LabelledPairs
+from poseda.methods.method import LabelledPairs
 from poseda.methods.poseda import visible
 from poseda_ext import augment
+from tests.adapt_settings import adapt_settings
 
-SETTINGS = AdaptSettings(batch=64, warmup=3, generator_every=5)
+SETTINGS = {"batch": 64, "warmup": 3, "generator_every": 5}
 
 
 def make(pose_sets: tuple[PoseSet, PoseSet], name: str = "poseda", **changes: object) -> PoseDA:
     torch.manual_seed(0)
     random = torch.Generator().manual_seed(0)
-    settings = dataclasses.replace(SETTINGS, **changes)  # type: ignore[arg-type]
-    method = make_method(name, settings, *pose_sets, random)  # type: ignore[arg-type]
+    settings = adapt_settings(**(SETTINGS | changes))
+    method = make_method(name, settings, *pose_sets, random)
     assert isinstance(method, PoseDA)
     return method
 
@@ -142,7 +142,7 @@ def test_poses_go_to_the_lifter_as_they_went_to_the_critic(
 def test_control_and_oracle_take_labelled_pairs(pose_sets: tuple[PoseSet, PoseSet]) -> None:
     random = torch.Generator().manual_seed(0)
     for name, poses in (("control", pose_sets[0]), ("oracle", pose_sets[1])):
-        method = make_method(name, SETTINGS, *pose_sets, random)  # type: ignore[arg-type]
+        method = make_method(name, adapt_settings(**SETTINGS), *pose_sets, random)
         assert isinstance(method, LabelledPairs)
         pairs = method.pairs()
         assert poses.pose3d is not None
@@ -160,13 +160,13 @@ def test_no_method_but_the_oracle_looks_at_target_3d(
     for name in METHODS[1:]:
         if name == "oracle":
             with pytest.raises(ValueError, match="has no pose3d, expected it for method oracle"):
-                make_method(name, SETTINGS, source, unlabelled, torch.Generator())
+                make_method(name, adapt_settings(**SETTINGS), source, unlabelled, torch.Generator())
             continue
         results = []
         for poses in (target, unlabelled):
             torch.manual_seed(0)
             random = torch.Generator().manual_seed(0)
-            method = make_method(name, SETTINGS, source, poses, random)
+            method = make_method(name, adapt_settings(**SETTINGS), source, poses, random)
             method.iterate(0)
             results.append(method.pairs().pose2d)
         assert torch.equal(*results)
@@ -186,11 +186,11 @@ def test_unknown_method_and_source_without_labels_are_refused(
     pose_sets: tuple[PoseSet, PoseSet],
 ) -> None:
     source, target = pose_sets
-    with pytest.raises(ValueError, match="method: got 'poseaug', expected one of control"):
-        make_method("poseaug", SETTINGS, source, target, torch.Generator())  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"method posaug: .*expected one of source-only, control"):
+        make_method("posaug", adapt_settings(**SETTINGS), source, target, torch.Generator())
     unlabelled = dataclasses.replace(source, pose3d=None)
     with pytest.raises(ValueError, match="has no pose3d"):
-        make_method("poseda", SETTINGS, unlabelled, target, torch.Generator())
+        make_method("poseda", adapt_settings(**SETTINGS), unlabelled, target, torch.Generator())
 
 
 def test_sampler_draws_all_rows_evenly(pose_sets: tuple[PoseSet, PoseSet]) -> None:
@@ -215,4 +215,4 @@ def test_sampler_draws_all_rows_evenly(pose_sets: tuple[PoseSet, PoseSet]) -> No
 )
 def test_impossible_settings_are_refused(change: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        AdaptSettings(**change)  # type: ignore[arg-type]
+        adapt_settings(**change)

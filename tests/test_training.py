@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from poseda.config import AdaptSettings
 from poseda.data import PoseSet
 from poseda.data.sampler import Sampler
 from poseda.methods import make_method
-from poseda.methods.pairs import Pairs
+from poseda.methods.method import Pairs
 from poseda.networks.lifters import make_lifter
 from poseda.training.loop import Diverged, Interrupted, Schedule, Training
 from poseda.training.run_folder import RunFolder
+from tests.adapt_settings import adapt_settings
 
 STEPS = 24
 
@@ -37,10 +37,10 @@ def make_training(
     source, target = (poses.train for poses in pose_sets)
     random = torch.Generator().manual_seed(0)
     lifter = make_lifter("videopose3d", source.skeleton, 16)
-    settings = AdaptSettings(batch=16, warmup=5, stabilizer=stabilizer)  # type: ignore[arg-type]
+    settings = adapt_settings(batch=16, warmup=5, stabilizer=stabilizer)
     mixed = None
     if method is not None:
-        mixed = make_method(method, settings, source, target, random)  # type: ignore[arg-type]
+        mixed = make_method(method, settings, source, target, random)
     schedule = Schedule(STEPS, 16, lr, 0.0)
     return Training(
         lifter,

@@ -18,7 +18,7 @@ from poseda.data.sampler import Sampler, centre
 from poseda.data.tracks import MAX_HOLE, make_tracks
 from poseda.experiment import evaluate_lifter
 from poseda.methods import make_method
-from poseda.methods.pairs import labelled_pairs
+from poseda.methods.method import labelled_pairs
 from poseda.networks.lifters import frames_of, lift, lift_poses, make_lifter
 from poseda.training.loop import Schedule, Training
 from poseda.training.run_folder import RunFolder
@@ -176,7 +176,7 @@ def test_windows_are_aligned_at_one_depth_on_the_rays_of_the_target(
 def test_methods_make_windows(name: str, pose_sets: tuple[PoseSet, PoseSet]) -> None:
     random = torch.Generator().manual_seed(0)
     settings = AdaptSettings(batch=64)
-    method = make_method(name, settings, *pose_sets, random, FRAMES)  # type: ignore[arg-type]
+    method = make_method(name, settings, *pose_sets, random, FRAMES)
     method.iterate(0)
     pairs = method.pairs()
     assert pairs.pose2d.shape == (64, FRAMES, 16, 2)

@@ -16,7 +16,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from poseda.config import FlatKeypoints, KeypointSettings, MethodName, Settings
+from poseda.config import FlatKeypoints, KeypointSettings, Settings
 from poseda.data import PoseSet, load_pose_set
 from poseda.data.prepare import PREPARATIONS, Preparation
 from poseda.data.target import load_target
@@ -39,9 +39,9 @@ from poseda.export import export_lifter
 from poseda.files import locked_folder, plain_text
 from poseda.keypoints.files import find_files
 from poseda.lifter import Lifter, check_ending
-from poseda.methods import METHODS
+from poseda.methods import METHODS, described, title
 from poseda.networks.weights import card_text, load_lifter
-from poseda.report import COLUMNS, TITLES, gain, table, write_report
+from poseda.report import COLUMNS, gain, table, write_report
 from poseda.runner import run_plan
 from poseda.training.loop import Diverged, Interrupted
 
@@ -62,7 +62,7 @@ PRETRAIN = Settings(out=Path("runs/pretrain"))
 
 def adapt(
     settings: FlatSettings = ADAPT,
-    method: MethodName = "poseda",
+    method: str = "poseda",
     seed: int = 0,
     control: bool = True,
     resume: Path | None = None,
@@ -74,13 +74,13 @@ def adapt(
 
     Args:
         settings: what to train on what.
-        method: how to adapt. source-only does not; control trains as long on the source alone.
+        method: how to adapt: one of `poseda methods`, or your own as package.module:Class.
         seed: of initial weights, sampling and noise.
         control: also train the control, without which a gain cannot be told from longer training.
         resume: go on with the run in this folder, with its own settings; give no others.
         jobs: trainings at a time; 0 takes one per CPU core, or one on a GPU.
     """
-    methods: list[MethodName] = ["source-only", method]
+    methods: list[str] = ["source-only", method]
     if control:
         methods.insert(1, "control")
     unused = settings != Settings() or method != "poseda" or seed != 0 or not control
@@ -89,7 +89,7 @@ def adapt(
 
 def compare(
     settings: FlatSettings = COMPARE,
-    methods: tuple[MethodName, ...] = METHODS,
+    methods: tuple[str, ...] = METHODS,
     seeds: tuple[int, ...] = (0, 1, 2),
     resume: Path | None = None,
     jobs: int = 0,
@@ -216,6 +216,12 @@ def lift_keypoints(
     print(plain_text(f"{len(lifted):,} poses: {', '.join(map(str, written))}"))
 
 
+def methods() -> None:
+    """List the methods."""
+    for name, says in described().items():
+        print(f"{name:12} {says}")
+
+
 def card(weights: Path) -> None:
     """Show what a lifter was trained on, how, and under which licences.
 
@@ -299,7 +305,7 @@ def _show_results(plan: Plan) -> None:
             out.print(line, soft_wrap=True, markup=False, highlight=False)
     if len(plan.seeds) == 1:
         for method in plan.methods:
-            print(f"weights, {TITLES[method]}: {weights_of(plan, method, plan.seeds[0])}")
+            print(f"weights, {title(method)}: {weights_of(plan, method, plan.seeds[0])}")
     print(f"report: {report}")
     print(f"figures: {report.parent / 'figures'}")
     if rows:
@@ -315,6 +321,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "lift": lift_keypoints,
     "export": export,
     "card": card,
+    "methods": methods,
 }
 
 

@@ -21,14 +21,14 @@ from torch import nn
 from poseda.cameras import ESTIMATE
 from poseda.cameras.estimate import Estimator, camera_estimator
 from poseda.card import DataCard, ModelCard, version_and_commit
-from poseda.config import KeypointSettings, MethodName, Settings
+from poseda.config import KeypointSettings, Settings
 from poseda.data import PoseSet, load_pose_set
 from poseda.data.sampler import Sampler
 from poseda.data.target import Target, load_target
 from poseda.device import pick_device
 from poseda.distributed import from_first, is_first, world_size
 from poseda.files import atomic_write
-from poseda.methods import make_method, seen_enough
+from poseda.methods import check_method, looks_at_labels, make_method, seen_enough
 from poseda.metrics import Metrics, evaluate
 from poseda.networks.lifters import frames_of, lift, lift_poses, make_lifter
 from poseda.networks.weights import (
@@ -58,7 +58,7 @@ class Plan:
     """What a run folder is to hold."""
 
     settings: Settings
-    methods: tuple[MethodName, ...]
+    methods: tuple[str, ...]
     seeds: tuple[int, ...]
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -71,7 +71,7 @@ class Plan:
             raise ValueError(f"seeds: got {self.seeds}, expected numbers from 0 to 2^63 - 1")
 
     def folder(self, method: str, seed: int) -> Path:
-        return self.settings.out / f"seed{seed}" / method
+        return self.settings.out / f"seed{seed}" / method.replace(":", "-")
 
 
 def start_plan(plan: Plan) -> None:
@@ -239,6 +239,8 @@ def check_plan(plan: Plan) -> None:
         FileNotFoundError, ValueError, TypeError: about data, device, weights, lifter or methods.
     """
     settings = plan.settings
+    for method in plan.methods:
+        check_method(method)
     pick_device(settings.device)
     _check_batches(plan)
     _, target = load_data(settings)
@@ -255,8 +257,9 @@ def check_plan(plan: Plan) -> None:
             seen_enough(target.train)
         except ValueError as error:
             raise ValueError(f"{settings.target}: {error}") from error
-    if "oracle" in plan.methods and target.pose3d is None:
-        raise ValueError(f"methods: got oracle, but {settings.target} has no pose3d")
+    for method in filter(looks_at_labels, plan.methods):
+        if target.pose3d is None:
+            raise ValueError(f"methods: got {method}, but {settings.target} has no pose3d")
 
 
 def _check_batches(plan: Plan) -> None:
@@ -276,7 +279,7 @@ def _check_batches(plan: Plan) -> None:
 
 
 def run_training(
-    settings: Settings, method: MethodName | None, seed: int, folder: Path, progress: Progress
+    settings: Settings, method: str | None, seed: int, folder: Path, progress: Progress
 ) -> None:
     """One training, from its checkpoint if there is one, until its weights lie in the folder.
 
@@ -306,7 +309,9 @@ def run_training(
     mixed = None
     if method is not None:
         there = target.train.to(device)
-        mixed = make_method(method, settings.adapt, train, there, random, frames)
+        mixed = make_method(
+            method, settings.adapt, train, there, random, frames, lifter.module.to(device)
+        )
     training = Training(
         lifter.module.to(device),
         Sampler(train, random, frames),
@@ -328,7 +333,7 @@ def run_training(
 
 def _card(
     settings: Settings,
-    method: MethodName | None,
+    method: str | None,
     seed: int,
     start: ModelCard | None,
     source: PoseSet,
@@ -363,7 +368,7 @@ def _save(run: RunFolder, lifter: NamedLifter) -> None:
         save_lifter(run.weights_path, lifter)
 
 
-def _recipe(settings: Settings, method: MethodName | None, seed: int) -> dict[str, Any]:
+def _recipe(settings: Settings, method: str | None, seed: int) -> dict[str, Any]:
     """All that decides the numbers of one training."""
     recipe: dict[str, Any] = TypeAdapter(Settings).dump_python(settings, mode="json")
     for name in ("out", "device", "checkpoint_every", "camera_classes"):
@@ -373,7 +378,7 @@ def _recipe(settings: Settings, method: MethodName | None, seed: int) -> dict[st
     return {"method": method or "pretrain", "seed": seed, **recipe}
 
 
-def _initial_lifter(settings: Settings, method: MethodName | None, folder: Path) -> NamedLifter:
+def _initial_lifter(settings: Settings, method: str | None, folder: Path) -> NamedLifter:
     if method is None:
         return _fresh_lifter(settings)
     return load_lifter(folder.parent / "pretrain" / "lifter.safetensors", settings.lifter)
@@ -398,7 +403,7 @@ def _given_lifter(settings: Settings) -> NamedLifter:
     return lifter
 
 
-def _schedule(settings: Settings, method: MethodName | None) -> Schedule:
+def _schedule(settings: Settings, method: str | None) -> Schedule:
     if method is None:
         pretrain = settings.pretrain
         return Schedule(pretrain.steps, pretrain.batch, pretrain.lr, pretrain.final_lr)
@@ -424,7 +429,7 @@ def described(poses: PoseSet) -> dict[str, Any]:
     return {**said, "frames": frames}
 
 
-def result_row(plan: Plan, method: MethodName, seed: int) -> dict[str, Any]:
+def result_row(plan: Plan, method: str, seed: int) -> dict[str, Any]:
     """One row of ``results.json``: a lifter on the target's test part."""
     settings = plan.settings
     source, target = load_data(settings)
@@ -478,7 +483,7 @@ def _add_to_card(weights: Path, row: dict[str, Any], own: str) -> None:
     save_lifter(weights, replace(lifter, card=replace(card, results=(result,))))
 
 
-def weights_of(plan: Plan, method: MethodName, seed: int) -> Path:
+def weights_of(plan: Plan, method: str, seed: int) -> Path:
     """The file of a trained lifter."""
     training = "pretrain" if method == "source-only" else method
     return plan.folder(training, seed) / "lifter.safetensors"

@@ -16,7 +16,7 @@ from poseda.data.sampler import Sampler
 from poseda.experiment import Plan, described, load_data
 from poseda.figures import Stage, save_figure
 from poseda.files import atomic_write
-from poseda.methods import make_method
+from poseda.methods import make_method, title
 from poseda.methods.poseda import PoseDA
 from poseda.metrics import mpjpe
 from poseda.networks.lifters import lift_poses
@@ -24,14 +24,6 @@ from poseda.networks.weights import NamedLifter, load_lifter
 from poseda.training.run_folder import RunFolder
 from poseda_ext import augment
 
-TITLES = {
-    "source-only": "source only",
-    "control": "control",
-    "gpa": "+ GPA",
-    "lpa": "+ LPA",
-    "poseda": "PoseDA",
-    "oracle": "oracle",
-}
 COLUMNS = {
     "mpjpe": "MPJPE",
     "pa_mpjpe": "PA-MPJPE",
@@ -61,7 +53,7 @@ def table(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
         values = [[row[column] for row in mine] for column in COLUMNS]
         values += [[row["per_camera"][name] for row in mine] for name in classes]
         values.append([row["source_mpjpe"] for row in mine])
-        lines.append([TITLES[method], *(_spread(value) for value in values)])
+        lines.append([title(method), *(_spread(value) for value in values)])
     return header, lines
 
 
@@ -129,12 +121,12 @@ def gain(rows: Sequence[dict[str, Any]]) -> list[str]:
     for method, value in means.items():
         against = [
             f"{value - means[other]:+.1f} mm ({100 * (value / means[other] - 1):+.1f} %) against "
-            f"{TITLES[other]}"
+            f"{title(other)}"
             for other in ("source-only", "control")
             if other in means and other != method
         ]
         if method not in ("source-only", "control") and against:
-            lines.append(f"{TITLES[method]}: {', '.join(against)}")
+            lines.append(f"{title(method)}: {', '.join(against)}")
     return lines
 
 
@@ -165,7 +157,7 @@ def _augmentation_notes(plan: Plan) -> list[str]:
             continue
         for seed in plan.seeds:
             for last in RunFolder(plan.folder(method, seed)).records()[-1:]:
-                lines.append(f"- {TITLES[method]}, seed {seed}: {_describe(last)}")
+                lines.append(f"- {title(method)}, seed {seed}: {_describe(last)}")
     return [*lines, ""] if lines else []
 
 
@@ -214,12 +206,12 @@ def draw_figures(plan: Plan) -> list[tuple[Path, str]]:
         keep(
             _predictions(plan, target, best, seed),
             "predictions",
-            f"The lifter before and after adaptation by {TITLES[best]} on target test poses, at "
+            f"The lifter before and after adaptation by {title(best)} on target test poses, at "
             "equal distances in the order of the error before (PoseDA, Fig. 4).",
         )
         records = RunFolder(plan.folder(best, seed)).records()
         if records:
-            keep(figures.training_curves(records), "curves", f"Training by {TITLES[best]}.")
+            keep(figures.training_curves(records), "curves", f"Training by {title(best)}.")
     return drawn
 
 

@@ -20,13 +20,12 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from poseda.config import MethodName
 from poseda.device import pick_device
 from poseda.distributed import is_first, world_size
 from poseda.experiment import Plan, run_training
 from poseda.training.loop import Interrupted
 
-Job = tuple[MethodName | None, int]
+Job = tuple[str | None, int]
 #: told a training's name, the iterations done and in all, and the scalars
 Watcher = Callable[[str, int, int, dict[str, float]], None]
 
@@ -55,7 +54,7 @@ def run_plan(plan: Plan, *, jobs: int = 0, console: Console | None = None) -> No
     device = pick_device(plan.settings.device)
     if world_size() > 1 and device.type == "cuda":
         torch.cuda.set_device(device)
-    waiting: dict[int, list[MethodName]] = {
+    waiting: dict[int, list[str]] = {
         seed: [method for method in plan.methods if method != "source-only"] for seed in plan.seeds
     }
     trainings = sum(len(methods) + 1 for methods in waiting.values())
@@ -81,7 +80,7 @@ def _run(plan: Plan, job: Job, watch: Watcher) -> None:
 
 def _run_in_processes(
     plan: Plan,
-    waiting: dict[int, list[MethodName]],
+    waiting: dict[int, list[str]],
     jobs: int,
     threads: int,
     display: Display,

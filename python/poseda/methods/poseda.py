@@ -18,10 +18,9 @@ import torch
 from torch import Tensor
 
 from poseda.alignment import gpa_of_seen, gpa_of_windows
-from poseda.config import AdaptSettings
-from poseda.data.sampler import Sampler, centre
+from poseda.data.sampler import centre
 from poseda.distributed import average_gradients, own_rows, world_size
-from poseda.methods.pairs import Pairs
+from poseda.methods.method import Pairs, Task
 from poseda.networks.critic import Critic, lipschitz_penalty
 from poseda.networks.generator import Generator, Transformation
 from poseda.training.graphs import Step, load_optimizer
@@ -44,33 +43,20 @@ class PoseDA:
     """One adaptation by PoseDA, or by one half of it.
 
     Args:
-        settings: sizes, rates and bounds.
-        source: labelled poses.
-        target: 2D poses and intrinsics of the new place.
-        random: where all sampling and noise comes from.
+        task: settings, source and target.
         gpa: whether the root comes from global position alignment (Eq. 7 and 9) and the camera
             from the target; otherwise both stay the source's.
         lpa: whether poses go through the generator.
     """
 
-    def __init__(
-        self,
-        settings: AdaptSettings,
-        source: Sampler,
-        target: Sampler,
-        random: torch.Generator,
-        *,
-        gpa: bool,
-        lpa: bool,
-    ) -> None:
-        self.settings = settings
-        self.source = source
-        self.target = target
-        self.random = random
+    def __init__(self, task: Task, *, gpa: bool = True, lpa: bool = True) -> None:
+        self.settings = task.settings
+        self.source = task.source
+        self.target = task.target
         self.gpa = gpa
-        self.skeleton = source.poses.skeleton
-        self.local = LocalPoseAugmentation(settings, source, random) if lpa else None
-        self.warmup = settings.warmup if lpa else 0
+        self.skeleton = task.source.poses.skeleton
+        self.local = LocalPoseAugmentation(task) if lpa else None
+        self.warmup = task.settings.warmup if lpa else 0
 
     def iterate(self, iteration: int) -> dict[str, Tensor]:
         return {} if self.local is None else self.local.iterate(iteration)
@@ -159,7 +145,9 @@ def visible(pose3d: Tensor, root: Tensor, pose2d: Tensor) -> Tensor:
 class LocalPoseAugmentation:
     """Generator and critic, trained in turn (Eq. 11 and 12)."""
 
-    def __init__(self, settings: AdaptSettings, source: Sampler, random: torch.Generator) -> None:
+    def __init__(self, task: Task) -> None:
+        settings, source, random = task.settings, task.source, task.random
+        own = settings.poseda
         skeleton = source.poses.skeleton
         poses = source.poses.pose3d
         if poses is None:
@@ -169,17 +157,17 @@ class LocalPoseAugmentation:
         self.random = random
         self.generator = Generator(
             skeleton,
-            max_bone_angle=settings.max_bone_angle,
-            max_bone_scale=settings.max_bone_scale,
-            max_rotation=settings.max_rotation,
-            rotation_network=settings.rotation_network,
+            max_bone_angle=own.max_bone_angle,
+            max_bone_scale=own.max_bone_scale,
+            max_rotation=own.max_rotation,
+            rotation_network=own.rotation_network,
         ).to(poses.device)
-        self.critic = Critic(skeleton, unit=settings.unit_bones).to(poses.device)
+        self.critic = Critic(skeleton, unit=own.unit_bones).to(poses.device)
         self.critic.standardize(poses)
         self.learned = [p for p in self.generator.parameters() if p.requires_grad]
         self.generator_optimizer = rmsprop(self.learned, settings.gan_lr)
         self.critic_optimizer = rmsprop(self.critic.parameters(), settings.gan_lr)
-        self.stabilizer = _STABILIZERS[settings.stabilizer](self.critic, random)
+        self.stabilizer = _STABILIZERS[own.stabilizer](self.critic, random)
         batch = settings.batch // world_size()
         shape = (batch,) if source.frames == 1 else (batch, source.frames)
         self.latest = Latest(
@@ -193,7 +181,7 @@ class LocalPoseAugmentation:
     def iterate(self, iteration: int) -> dict[str, Tensor]:
         """A critic step, and every n-th time a generator step."""
         scalars = self.critic_step()
-        if (iteration + 1) % self.settings.generator_every == 0:
+        if (iteration + 1) % self.settings.poseda.generator_every == 0:
             self.generator_step()
         return scalars
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from poseda.data.sampler import Sampler
 from poseda.distributed import any_asks, average, part_random_states, world_size
-from poseda.methods.pairs import Labelled, Method, Pairs, labelled_pairs
+from poseda.methods.method import Labelled, Method, Pairs, labelled_pairs
 from poseda.networks.replicas import replicate
 from poseda.training.graphs import Step, load_optimizer
 from poseda.training.memory import keep_freed_memory

@@ -14,7 +14,6 @@ A lifter may have three attributes, of the class or the instance:
 from __future__ import annotations
 
 import copy
-import importlib
 from collections.abc import Callable
 
 import torch
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from poseda.networks.lifters.inference import LIFT_BATCH, frames_of, lift, lift_poses
 from poseda.networks.lifters.residual import ResidualLifter, simple_baseline, videopose3d
+from poseda.plugins import import_own
 from poseda_ext import Skeleton
 
 __all__ = [
@@ -59,21 +59,13 @@ def make_lifter(name: str, skeleton: Skeleton, width: int = 1024) -> nn.Module:
     if name in LIFTERS:
         return LIFTERS[name](skeleton, width)
     try:
-        lifter = _import(name)(skeleton)
+        lifter = import_own(name, LIFTERS)(skeleton)
     except Exception as error:  # whatever a user's own module and class may raise
         raise ValueError(f"lifter {name}: cannot be made: {error!r}") from error
     if not isinstance(lifter, nn.Module):
         raise TypeError(f"lifter {name}: got {type(lifter).__name__}, expected a torch.nn.Module")
     _check(lifter, name, skeleton)
     return lifter
-
-
-def _import(name: str) -> Callable[[Skeleton], object]:
-    module, colon, attribute = name.partition(":")
-    if not (module and colon and attribute):
-        raise ValueError(f"expected one of {', '.join(LIFTERS)} or package.module:Class")
-    found: Callable[[Skeleton], object] = getattr(importlib.import_module(module), attribute)
-    return found
 
 
 def _check(lifter: nn.Module, name: str, skeleton: Skeleton) -> None:

@@ -3,11 +3,14 @@ source's own. Here also the two yardsticks that need no augmentation."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from poseda.config import AdaptSettings
+from poseda.data.poseset import PoseSet
 from poseda.data.sampler import Sampler, centre
 
 
@@ -28,8 +31,42 @@ class Pairs(NamedTuple):
     seen: Tensor | None = None  #: (B, J) as in `Labelled`
 
 
+@dataclass(frozen=True)
+class Task:
+    """What a method is made for.
+
+    Attributes:
+        settings: the method's settings.
+        source: labelled training poses.
+        target: training poses of the new place; without 3D, but for a yardstick.
+        random: where all sampling and noise comes from.
+        lifter: the network that is adapted, if there is one already. A method may ask it
+            (`poseda.networks.lifters.lift`), never change it.
+    """
+
+    settings: AdaptSettings
+    source: Sampler
+    target: Sampler
+    random: torch.Generator
+    lifter: nn.Module | None = None
+
+    @classmethod
+    def over(
+        cls,
+        settings: AdaptSettings,
+        source: PoseSet,
+        target: PoseSet,
+        random: torch.Generator,
+        frames: int = 1,
+        lifter: nn.Module | None = None,
+    ) -> Task:
+        """A task over whole sets of poses, sampled as windows of so many frames."""
+        samplers = Sampler(source, random, frames), Sampler(target, random, frames)
+        return cls(settings, *samplers, random, lifter)
+
+
 class Method(Protocol):
-    """One way to adapt a lifter."""
+    """One way to adapt a lifter, made from a `Task`."""
 
     #: iterations before the lifter's first step
     warmup: int

@@ -1,0 +1,149 @@
+"""Names of methods, and how each is made."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from poseda.config import AdaptSettings
+from poseda.data.poseset import PoseSet
+from poseda.methods.method import LabelledPairs, Method, Task
+from poseda.methods.poseda import PoseDA
+from poseda.plugins import import_own
+
+#: share of the joints that a frame of the target must show
+MIN_SEEN = 0.5
+
+#: makes a method for a task
+Maker = Callable[[Task], Method]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method of this package."""
+
+    title: str  #: in tables
+    says: str  #: what it does, in a line
+    make: Maker | None  #: None: the lifter is left as it is
+    labels: bool = False  #: whether it looks at the target's 3D
+
+
+_ENTRIES = {
+    "source-only": Entry("source only", "does not adapt", None),
+    "control": Entry(
+        "control",
+        "trains as long on the source alone: what adaptation has to beat",
+        lambda task: LabelledPairs(task.source, task.settings.batch),
+    ),
+    "gpa": Entry(
+        "+ GPA",
+        "PoseDA's global position alignment alone",
+        lambda task: PoseDA(task, lpa=False),
+    ),
+    "lpa": Entry(
+        "+ LPA",
+        "PoseDA's local pose augmentation alone",
+        lambda task: PoseDA(task, gpa=False),
+    ),
+    "poseda": Entry("PoseDA", "both (Chai et al., ICCV 2023)", PoseDA),
+    "oracle": Entry(
+        "oracle",
+        "trains on the target's own 3D, which no real target has",
+        lambda task: LabelledPairs(task.target, task.settings.batch),
+        labels=True,
+    ),
+}
+METHODS = tuple(_ENTRIES)
+
+
+def title(name: str) -> str:
+    """What a method is called in tables: one of a user's own by its name."""
+    return _ENTRIES[name].title if name in _ENTRIES else name
+
+
+def described() -> dict[str, str]:
+    """Each method's name and what it does."""
+    return {name: f"{entry.title}: {entry.says}" for name, entry in _ENTRIES.items()}
+
+
+def check_method(name: str) -> None:
+    """Finds out whether there is such a method.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if name not in _ENTRIES:
+        _own(name)
+
+
+def looks_at_labels(name: str) -> bool:
+    """Whether a method is a yardstick that is given the target's 3D."""
+    return name in _ENTRIES and _ENTRIES[name].labels
+
+
+def make_method(
+    name: str,
+    settings: AdaptSettings,
+    source: PoseSet,
+    target: PoseSet,
+    random: torch.Generator,
+    frames: int = 1,
+    lifter: nn.Module | None = None,
+) -> Method:
+    """A method over the train parts of source and target.
+
+    Args:
+        name: one of `METHODS` but "source-only", which does not train; or ``package.module:Class``,
+            which is called with a `Task`.
+        settings: the method's settings.
+        source: labelled training poses.
+        target: training poses of the new place. Only the oracle is given its 3D. Where joints were
+            not seen, only frames with the root and half of the joints seen are drawn.
+        random: where all sampling and noise comes from.
+        frames: T of the lifter; above 1 the method makes windows of as many frames.
+        lifter: the network that is adapted; some methods ask it.
+
+    Raises:
+        ValueError: if there is no such method, it needs labels that are not there, or no frame of
+            the target shows enough.
+    """
+    entry = _ENTRIES.get(name)
+    make = _own(name) if entry is None else entry.make
+    if make is None:
+        raise ValueError(f"method: got {name!r}, expected one that trains")
+    target = seen_enough(target)
+    if not looks_at_labels(name):
+        target = dataclasses.replace(target, pose3d=None)
+    elif target.pose3d is None:
+        raise ValueError(f"{target.name}: has no pose3d, expected it for method {name}")
+    return make(Task.over(settings, source, target, random, frames, lifter))
+
+
+def _own(name: str) -> Maker:
+    """A user's own method: any callable that takes a `Task`."""
+    try:
+        return import_own(name, METHODS)
+    except Exception as error:  # whatever a user's own module may raise
+        raise ValueError(f"method {name}: cannot be made: {error!r}") from error
+
+
+def seen_enough(target: PoseSet) -> PoseSet:
+    """The frames that show the root, without which a pose cannot be placed, and enough of the
+    body to tell its size in the image.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    if target.seen is None:
+        return target
+    enough = target.seen[:, 0] & (target.seen.float().mean(1) >= MIN_SEEN)
+    if not bool(enough.any()):
+        raise ValueError(
+            f"{target.name}: confidence: none of {len(target)} training frames shows the root "
+            f"(both hips) and {MIN_SEEN:.0%} of the joints, expected some to learn from"
+        )
+    return target if bool(enough.all()) else target.rows(enough)
