@@ -88,15 +88,18 @@ class Critic(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, `num_features`) to (B,) scores, high for real poses: the mean over the parts."""
+        return self.part_scores(features).mean(0)
+
+    def part_scores(self, features: Tensor) -> Tensor:
+        """(B, `num_features`) to (P, B), a score by each part's network."""
         parts = self.weights[0].shape[0]
         hidden = features.unflatten(1, (parts, -1)).transpose(0, 1)  # (P, B, I)
         operands = hidden, *self.weights, *self.biases
         if features.is_cuda:  # one batched product per layer
-            scores = _score(*operands)  # (P, B, 1)
-        else:  # part by part: a part's hidden layers are still in the cache when they are needed
-            pieces = zip(*(tensor.chunk(parts) for tensor in operands), strict=True)
-            scores = torch.cat([_score(*piece) for piece in pieces])
-        return scores.mean(0).squeeze(-1)
+            return _score(*operands).squeeze(-1)
+        # part by part: a part's hidden layers are still in the cache when they are needed
+        pieces = zip(*(tensor.chunk(parts) for tensor in operands), strict=True)
+        return torch.cat([_score(*piece) for piece in pieces]).squeeze(-1)
 
 
 def _score(hidden: Tensor, *layers: Tensor) -> Tensor:
