@@ -25,7 +25,7 @@ from benchmarks.runner import (
     machine_limits,
     measure,
 )
-from benchmarks.scaling import STEP_MS, scaling_tables
+from benchmarks.scaling import SCALED_LIFTERS, STEP_MS, scaling_tables
 from benchmarks.train_step import (
     EPOCH,
     STEPS,
@@ -36,7 +36,6 @@ from benchmarks.train_step import (
     train_table,
 )
 from poseda.experiment import PRECISIONS
-from poseda.networks.lifters import LIFTERS
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -104,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("bytes", help="bytes and arithmetic per pose of every op")
 
     scaling = commands.add_parser("scaling", help="predict the efficiency of 8 and 64 GPUs")
-    scaling.add_argument("--lifter", choices=LIFTERS, default="videopose3d")
+    scaling.add_argument("--lifter", choices=SCALED_LIFTERS, default="videopose3d")
     scaling.add_argument(
         "--step-ms",
         nargs="+",

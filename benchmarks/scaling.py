@@ -21,6 +21,8 @@ FLOAT = 4  # bytes; gradients are float32 whatever the precision of the products
 BUCKET = 25 << 20  # bytes of gradients that DistributedDataParallel sends at a time
 FIRST_BUCKET = 1 << 20
 BACKWARD = 2 / 3  # of a step's arithmetic lies in the backward pass
+#: whose products are as many as their weights
+SCALED_LIFTERS = ("videopose3d", "simple_baseline")
 STEP_MS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 
 
@@ -81,7 +83,7 @@ def networks() -> dict[str, nn.Module]:
         rotation_network=settings.rotation_network,
     )
     return {
-        **{name: make_lifter(name, H36M_16, 1024) for name in ("videopose3d", "simple_baseline")},
+        **{name: make_lifter(name, H36M_16, 1024) for name in SCALED_LIFTERS},
         "generator": generator,
         "critic": Critic(H36M_16, unit=settings.unit_bones),
     }

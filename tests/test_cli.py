@@ -300,7 +300,7 @@ def test_resume_of_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     ("arguments", "message"),
     [
         (("--source", "nowhere.npz"), "nowhere.npz"),
-        (("--lifter", "videopose"), "expected one of simple_baseline, videopose3d or package"),
+        (("--lifter", "videopose"), "expected one of simple_baseline, videopose3d, "),
         (("--device", "cuda:77"), "device: got 'cuda:77', which is not available"),
         (("--camera-classes", "chest"), "got 'chest', expected NAME:CAMERA"),
         (("--weights", "nowhere.safetensors"), "nowhere.safetensors: no such file"),

@@ -15,8 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from poseda.data import PoseSet
 from poseda.data.sampler import Sampler
+from poseda.data.tracks import Tracks
 from poseda.methods import make_method
-from poseda.networks.lifters import make_lifter
+from poseda.networks.lifters import LIFTERS, frames_of, make_lifter
 from poseda.training import graphs
 from poseda.training.loop import Schedule, Training
 from poseda.training.run_folder import RunFolder
@@ -55,16 +56,22 @@ def train_sets(pose_sets: tuple[PoseSet, PoseSet]) -> tuple[PoseSet, PoseSet]:
 
 
 def make_training(
-    folder: Path, train_sets: tuple[PoseSet, PoseSet], device: str = "cpu", **changes: object
+    folder: Path,
+    train_sets: tuple[PoseSet, PoseSet],
+    device: str = "cpu",
+    name: str = "videopose3d",
+    **changes: object,
 ) -> Training:
     torch.manual_seed(0)
     source, target = (poses.to(device) for poses in train_sets)
     random = torch.Generator("cpu" if device == "meta" else device).manual_seed(0)
-    lifter = make_lifter("videopose3d", source.skeleton, 32).to(device).train()
+    lifter = make_lifter(name, source.skeleton, 32).to(device).train()
+    frames = frames_of(lifter)
     settings = adapt_settings(batch=32, warmup=2, **changes)
-    method = make_method("poseda", settings, source, target, random)
+    method = make_method("poseda", settings, source, target, random, frames)
     schedule = Schedule(10_000, 32, 1e-3, 0.0)
-    return Training(lifter, Sampler(source, random), schedule, RunFolder(folder), random, method)
+    sampler = Sampler(source, random, frames)
+    return Training(lifter, sampler, schedule, RunFolder(folder), random, method)
 
 
 def iterate(training: Training, count: int) -> None:
@@ -91,6 +98,19 @@ def test_iterations_never_wait_and_run_the_same_ops(
         rounds.append(recorder.ops)
     assert rounds[:5] == rounds[5:]  # the generator learns in the fifth
     assert rounds[0] == rounds[3] and len(rounds[0]) < len(rounds[4])
+
+
+@pytest.mark.parametrize("name", LIFTERS)
+def test_no_lifter_waits(tmp_path: Path, train_sets: tuple[PoseSet, PoseSet], name: str) -> None:
+    training = make_training(tmp_path, train_sets, name=name)
+    iterate(training, 6)
+    rounds = []
+    for _ in range(2):
+        with Recorder() as recorder:
+            training.lifter_step()
+        assert not recorder.waiting
+        rounds.append(recorder.ops)
+    assert rounds[0] == rounds[1]
 
 
 def test_recorder_sees_what_waits() -> None:
@@ -121,6 +141,23 @@ def test_everything_lies_on_the_device(
     training.optimizer = torch.optim.Adam(training.lifter.parameters())  # nor a fused kernel
     iterate(training, 6)
     assert {value.device.type for value in training.step().values()} == {"meta"}
+
+
+@pytest.mark.parametrize("name", LIFTERS)
+def test_lifters_and_windows_lie_on_the_device(
+    tmp_path: Path,
+    train_sets: tuple[PoseSet, PoseSet],
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())
+    tracks = {len(poses): poses.tracks for poses in train_sets}  # no device without values has any
+    there = {size: Tracks(*(each.to("meta") for each in kept)) for size, kept in tracks.items()}
+    monkeypatch.setattr(PoseSet, "tracks", property(lambda poses: there[len(poses)]))
+    training = make_training(tmp_path, train_sets, "meta", name)
+    training.optimizer = torch.optim.Adam(training.lifter.parameters())
+    iterate(training, 6)
+    assert training.lifter_step()["lifter_loss"].is_meta
 
 
 def test_checkpoint_of_a_gpu_goes_on_elsewhere(
@@ -159,6 +196,24 @@ def test_graphs_train_as_eager_steps_do(
     assert not eager.lifter_step.captured
     moved = (flat(eager.lifter) - flat(start)).norm()
     assert (flat(replayed.lifter) - flat(eager.lifter)).norm() < 0.1 * moved
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", LIFTERS)
+def test_every_lifter_trains_in_a_graph(
+    tmp_path: Path, train_sets: tuple[PoseSet, PoseSet], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replayed = make_training(tmp_path, train_sets, "cuda", name)
+    start = flat(replayed.lifter)
+    torch.cuda.manual_seed(0)
+    iterate(replayed, 30)
+    assert replayed.lifter_step.captured and flat(replayed.lifter).isfinite().all()
+    monkeypatch.setattr(graphs, "WARM_UP", 1_000_000)
+    eager = make_training(tmp_path, train_sets, "cuda", name)
+    torch.cuda.manual_seed(0)
+    iterate(eager, 30)
+    moved = (flat(eager.lifter) - start).norm()
+    assert (flat(replayed.lifter) - flat(eager.lifter)).norm() < 0.5 * moved
 
 
 @pytest.mark.gpu

@@ -30,7 +30,7 @@ from poseda.distributed import from_first, is_first, world_size
 from poseda.files import atomic_write
 from poseda.methods import check_method, looks_at_labels, make_method, seen_enough
 from poseda.metrics import Metrics, evaluate
-from poseda.networks.lifters import frames_of, lift, lift_poses, make_lifter
+from poseda.networks.lifters import default_width, frames_of, lift, lift_poses, make_lifter
 from poseda.networks.weights import (
     SKELETONS,
     NamedLifter,
@@ -386,8 +386,10 @@ def _initial_lifter(settings: Settings, method: str | None, folder: Path) -> Nam
 
 def _fresh_lifter(settings: Settings) -> NamedLifter:
     skeleton = SKELETONS[settings.joints]
-    module = make_lifter(settings.lifter, skeleton, settings.width)
-    return NamedLifter(module, settings.lifter, settings.width, skeleton)
+    width = default_width(settings.lifter) if settings.width is None else settings.width
+    return NamedLifter(
+        make_lifter(settings.lifter, skeleton, width), settings.lifter, width, skeleton
+    )
 
 
 def _given_lifter(settings: Settings) -> NamedLifter:

@@ -36,10 +36,13 @@ class Settings:
     camera_classes: tuple[str, ...] = ()
     """Names for groups of the target's cameras in the results, e.g. chest:0,1,2 ceiling:5,6."""
     lifter: str = "videopose3d"
-    """simple_baseline, videopose3d, or your own as package.module:Class: a class whose only
-    argument is the skeleton, and whose instances map (B, J, 2) to (B, J, 3)."""
-    width: int = 1024
-    """Units of each hidden layer of the two named lifters (published: 1024)."""
+    """simple_baseline, videopose3d, videopose3d_27, sem_gcn, st_gcn, graph_mlp, graph_mlp_27 (_27
+    looks at 27 frames), or your own as package.module:Class: a class whose only argument is the
+    skeleton, and whose instances map (B, J, 2) to (B, J, 3), or (B, T, J, 2) if they have frames =
+    T."""
+    width: int | None = None
+    """Units of each hidden layer, or channels of each joint, of a named lifter. Without it those of
+    the lifter: 1024; 128 of sem_gcn, st_gcn and graph_mlp."""
     weights: Path | None = None
     """Start from these safetensors, of the same lifter, instead of pre-training. They bring their
     width."""
@@ -54,7 +57,8 @@ class Settings:
     """Steps between checkpoints."""
 
     def __post_init__(self) -> None:
-        check_numbers(self, "width", low=1, high=MAX_WIDTH)
+        if self.width is not None:
+            check_numbers(self, "width", low=1, high=MAX_WIDTH)
         check_numbers(self, "checkpoint_every", low=1)
         if self.camera_classes and self.target is None:
             raise ValueError("camera_classes: got some, expected them only together with target")

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from poseda.distributed import average, of_all, world_size
-from poseda.networks.lifters import ResidualLifter
+from poseda.networks.lifters import PUBLISHED
 
 
 def replicate(lifter: nn.Module) -> nn.Module:
@@ -26,7 +26,7 @@ def replicate(lifter: nn.Module) -> nn.Module:
     replica = DistributedDataParallel(
         lifter,
         gradient_as_bucket_view=True,
-        find_unused_parameters=not isinstance(lifter, ResidualLifter),  # a user's own may have some
+        find_unused_parameters=not isinstance(lifter, PUBLISHED),  # a user's own may have some
     )
     # The synchronised batch norms agree by themselves. (The argument's name depends on torch.)
     replica.broadcast_buffers = False

@@ -15,49 +15,89 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from poseda.networks.lifters.graph_mlp import GraphMLP, graph_mlp, graph_mlp_27
 from poseda.networks.lifters.inference import LIFT_BATCH, frames_of, lift, lift_poses
 from poseda.networks.lifters.residual import ResidualLifter, simple_baseline, videopose3d
+from poseda.networks.lifters.sem_gcn import SemGCN, sem_gcn
+from poseda.networks.lifters.st_gcn import STGCN, st_gcn
+from poseda.networks.lifters.temporal import TemporalLifter, videopose3d_27
 from poseda.plugins import import_own
 from poseda_ext import Skeleton
 
 __all__ = [
     "LIFTERS",
     "LIFT_BATCH",
+    "OWN_WIDTH",
+    "PUBLISHED",
+    "STGCN",
+    "GraphMLP",
+    "Named",
     "ResidualLifter",
+    "SemGCN",
+    "TemporalLifter",
+    "default_width",
     "frames_of",
+    "graph_mlp",
+    "graph_mlp_27",
     "lift",
     "lift_poses",
     "make_lifter",
+    "sem_gcn",
     "simple_baseline",
+    "st_gcn",
     "videopose3d",
+    "videopose3d_27",
 ]
 
-LIFTERS: dict[str, Callable[[Skeleton, int], nn.Module]] = {
-    "simple_baseline": simple_baseline,
-    "videopose3d": videopose3d,
+
+class Named(NamedTuple):
+    """A published lifter."""
+
+    make: Callable[[Skeleton, int], nn.Module]  #: from the skeleton and the width
+    width: int  #: where none is said
+
+
+LIFTERS: dict[str, Named] = {
+    "simple_baseline": Named(simple_baseline, 1024),
+    "videopose3d": Named(videopose3d, 1024),
+    "videopose3d_27": Named(videopose3d_27, 1024),
+    "sem_gcn": Named(sem_gcn, 128),
+    "st_gcn": Named(st_gcn, 128),
+    "graph_mlp": Named(graph_mlp, 128),
+    "graph_mlp_27": Named(graph_mlp_27, 128),
 }
+#: the classes of these, all of whose parameters take part in every step
+PUBLISHED = (ResidualLifter, TemporalLifter, SemGCN, STGCN, GraphMLP)
+#: of a user's own lifter, which decides itself
+OWN_WIDTH = 1024
 
 
-def make_lifter(name: str, skeleton: Skeleton, width: int = 1024) -> nn.Module:
+def default_width(name: str) -> int:
+    """The width of a lifter where none is said: the published one, or what a CPU can train."""
+    return LIFTERS[name].width if name in LIFTERS else OWN_WIDTH
+
+
+def make_lifter(name: str, skeleton: Skeleton, width: int | None = None) -> nn.Module:
     """A lifter by name. A user's own is checked to map (B, J, 2) to (B, J, 3), or (B, T, J, 2)
     if it has ``frames``.
 
     Args:
-        name: "simple_baseline", "videopose3d", or a user's own as ``package.module:Class``, which
-            is called with the skeleton as its only argument.
+        name: one of `LIFTERS`, or a user's own as ``package.module:Class``, which is called with
+            the skeleton as its only argument.
         skeleton: joints of input and output.
-        width: units of each hidden layer of the named lifters.
+        width: of the hidden layers of a lifter of `LIFTERS`; None takes `default_width`.
 
     Raises:
         ValueError: if there is no such lifter, or what it returns has the wrong shape.
         TypeError: if what was named does not make an ``nn.Module``.
     """
     if name in LIFTERS:
-        return LIFTERS[name](skeleton, width)
+        return LIFTERS[name].make(skeleton, default_width(name) if width is None else width)
     try:
         lifter = import_own(name, LIFTERS)(skeleton)
     except Exception as error:  # whatever a user's own module and class may raise
