@@ -75,16 +75,9 @@ class Message:
 def networks() -> dict[str, nn.Module]:
     """Every network at its published size."""
     settings = PoseDASettings()
-    generator = Generator(
-        H36M_16,
-        max_bone_angle=settings.max_bone_angle,
-        max_bone_scale=settings.max_bone_scale,
-        max_rotation=settings.max_rotation,
-        rotation_network=settings.rotation_network,
-    )
     return {
         **{name: make_lifter(name, H36M_16, 1024) for name in SCALED_LIFTERS},
-        "generator": generator,
+        "generator": Generator(H36M_16, settings),
         "critic": Critic(H36M_16, unit=settings.unit_bones),
     }
 

@@ -29,7 +29,7 @@ from poseda.data.sampler import Sampler
 from poseda.data.synthetic import make_source, make_target
 from poseda.experiment import PRECISIONS
 from poseda.methods import PoseDA, Task
-from poseda.methods.poseda import rmsprop
+from poseda.methods.adversary import rmsprop
 from poseda.networks.generator import NOISE
 from poseda.networks.lifters import make_lifter
 from poseda.training.graphs import WARM_UP, Step

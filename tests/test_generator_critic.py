@@ -6,21 +6,17 @@ import pytest
 import torch
 from torch import nn
 
+from poseda.config import PoseDASettings
 from poseda.data import PoseSet
-from poseda.networks.critic import MIN_SPREAD, Critic, _score, lipschitz_penalty
+from poseda.methods.stabilizers import lipschitz_penalty
+from poseda.networks.critic import MIN_SPREAD, Critic, _score
 from poseda.networks.generator import Generator, Transformation
 from poseda_ext import H36M_16, augment, bones, part_kcs
 
 
 def make_generator(**changes: object) -> Generator:
-    settings = {
-        "max_bone_angle": 0.5,
-        "max_bone_scale": 0.2,
-        "max_rotation": 0.4,
-        "rotation_network": False,
-    }
     torch.manual_seed(0)
-    return Generator(H36M_16, **(settings | changes))  # type: ignore[arg-type]
+    return Generator(H36M_16, PoseDASettings(**({"max_rotation": 0.4} | changes)))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -85,12 +81,65 @@ def test_random_rotation_has_zero_mean_and_follows_its_seed(poses: torch.Tensor)
 
 
 def test_rotation_network_is_bounded_and_never_learns(poses: torch.Tensor) -> None:
-    generator = make_generator(rotation_network=True)
+    generator = make_generator(rotation="network")
     made = generator(poses)
     assert 0.01 < made.rotation.abs().max() <= 0.4
     assert not made.rotation.requires_grad
     assert generator.rotation is not None
     assert all(not p.requires_grad for p in generator.rotation.parameters())
+
+
+def test_tilt_turns_about_the_cameras_x_axis_alone(poses: torch.Tensor) -> None:
+    rotation = make_generator(rotation="tilt")(poses.repeat(20, 1, 1)).rotation
+    assert not rotation[:, 1:].any()
+    assert 0.38 < rotation[:, 0].max() <= 0.4 and -0.4 <= rotation[:, 0].min() < -0.38
+    assert rotation[:, 0].mean().abs() < 0.02
+
+
+def test_no_rotation_is_none(poses: torch.Tensor) -> None:
+    assert not make_generator(rotation="none")(poses).rotation.any()
+
+
+def test_learned_rotation_starts_near_the_identity_and_can_learn(poses: torch.Tensor) -> None:
+    generator = make_generator(rotation="learned", critic2d="target")
+    made = generator(poses)
+    assert 0 < made.rotation.norm(dim=-1).mean() < 0.2
+    made.rotation.sum().backward()
+    assert generator.rotation is not None
+    assert all(p.grad is not None and p.grad.any() for p in generator.rotation.parameters())
+
+
+def test_networks_see_what_the_one_before_made_or_all_the_same(poses: torch.Tensor) -> None:
+    for staged in (True, False):
+        generator = wild(make_generator(staged=staged, rotation="network"))
+        shown: list[torch.Tensor] = []
+        for network in (generator.bone_angle, generator.bone_length, generator.rotation):
+            assert network is not None
+            network.register_forward_pre_hook(
+                lambda module, inputs: shown.append(inputs[0][:, :48].detach())  # noqa: B023
+            )
+        made = generator(poses)
+        source = (poses - poses[:, :1]).flatten(1)
+        expected = (made.turned, scaled(made)) if staged else (source, source)
+        assert torch.equal(shown[0], source)
+        for got, pose in zip(shown[1:], expected, strict=True):
+            torch.testing.assert_close(got, pose.flatten(1).detach(), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_condition_decides_the_transformation_and_the_source_is_transformed(
+    poses: torch.Tensor, staged: bool
+) -> None:
+    generator = wild(make_generator(staged=staged))
+    first, second = poses[:100], poses[100:]
+    mixed, own = (
+        generator(first, torch.Generator().manual_seed(0), second),
+        generator(second, torch.Generator().manual_seed(0)),
+    )
+    assert torch.equal(mixed.bone_rotation, own.bone_rotation)
+    torch.testing.assert_close(mixed.bone_scale, own.bone_scale)
+    turned = augment(first, bone_rotation=mixed.bone_rotation).pose3d
+    torch.testing.assert_close(mixed.turned, turned, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("unit", [False, True])

@@ -50,6 +50,18 @@ class Recorder(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+STABILIZERS: list[dict[str, Any]] = [
+    {"stabilizer": name} for name in ("clip", "penalty", "spectral")
+]
+VARIANTS: list[dict[str, Any]] = [
+    *STABILIZERS,
+    {"gan": "lsgan", "rotation": "none", "staged": False},
+    {"generator_condition": "target", "critic_domain": "target", "rotation": "tilt"},
+    {"critic2d": "target", "rotation": "learned", "stabilizer": "spectral"},
+    {"critic2d": "source", "rotation": "network", "stabilizer": "penalty"},
+]
+
+
 @pytest.fixture(scope="module")
 def train_sets(pose_sets: tuple[PoseSet, PoseSet]) -> tuple[PoseSet, PoseSet]:
     return pose_sets[0].train, pose_sets[1].train
@@ -60,7 +72,7 @@ def make_training(
     train_sets: tuple[PoseSet, PoseSet],
     device: str = "cpu",
     name: str = "videopose3d",
-    **changes: object,
+    **changes: Any,
 ) -> Training:
     torch.manual_seed(0)
     source, target = (poses.to(device) for poses in train_sets)
@@ -68,7 +80,7 @@ def make_training(
     lifter = make_lifter(name, source.skeleton, 32).to(device).train()
     frames = frames_of(lifter)
     settings = adapt_settings(batch=32, warmup=2, **changes)
-    method = make_method("poseda", settings, source, target, random, frames)
+    method = make_method("poseda", settings, source, target, random, frames, lifter)
     schedule = Schedule(10_000, 32, 1e-3, 0.0)
     sampler = Sampler(source, random, frames)
     return Training(lifter, sampler, schedule, RunFolder(folder), random, method)
@@ -84,11 +96,11 @@ def flat(module: nn.Module) -> Tensor:
     return torch.cat([value.double().flatten() for value in module.state_dict().values()])
 
 
-@pytest.mark.parametrize("stabilizer", ["clip", "penalty", "spectral"])
+@pytest.mark.parametrize("changes", VARIANTS)
 def test_iterations_never_wait_and_run_the_same_ops(
-    tmp_path: Path, train_sets: tuple[PoseSet, PoseSet], stabilizer: str
+    tmp_path: Path, train_sets: tuple[PoseSet, PoseSet], changes: dict[str, Any]
 ) -> None:
-    training = make_training(tmp_path, train_sets, stabilizer=stabilizer)
+    training = make_training(tmp_path, train_sets, **changes)
     iterate(training, 10)  # every step has run
     rounds = []
     for _ in range(10):
@@ -127,17 +139,17 @@ def test_recorder_sees_what_waits() -> None:
         assert recorder.waiting
 
 
-@pytest.mark.parametrize("stabilizer", ["clip", "penalty", "spectral"])
+@pytest.mark.parametrize("changes", VARIANTS)
 def test_everything_lies_on_the_device(
     tmp_path: Path,
     train_sets: tuple[PoseSet, PoseSet],
-    stabilizer: str,
+    changes: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """On the device that holds no values: ops refuse a mix with another one, and whatever the host
     waits for fails."""
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())  # it has none
-    training = make_training(tmp_path, train_sets, "meta", stabilizer=stabilizer)
+    training = make_training(tmp_path, train_sets, "meta", **changes)
     training.optimizer = torch.optim.Adam(training.lifter.parameters())  # nor a fused kernel
     iterate(training, 6)
     assert {value.device.type for value in training.step().values()} == {"meta"}
@@ -168,7 +180,7 @@ def test_checkpoint_of_a_gpu_goes_on_elsewhere(
     state = copy.deepcopy(training.state_dict())
     iterate(training, 6)
     method = state["method"]
-    saved = state["optimizer"], method["critic_optimizer"], method["generator_optimizer"]
+    saved = state["optimizer"], method["critic"]["optimizer"], method["generator_optimizer"]
     for optimizer in saved:  # as a GPU writes them
         optimizer["param_groups"][0]["capturable"] = True
     state["optimizer"]["param_groups"][0]["lr"] = torch.tensor(1e-4)
@@ -179,19 +191,19 @@ def test_checkpoint_of_a_gpu_goes_on_elsewhere(
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("stabilizer", ["clip", "penalty", "spectral"])
+@pytest.mark.parametrize("changes", STABILIZERS + VARIANTS[-2:])
 def test_graphs_train_as_eager_steps_do(
     tmp_path: Path,
     train_sets: tuple[PoseSet, PoseSet],
-    stabilizer: str,
+    changes: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    replayed = make_training(tmp_path, train_sets, "cuda", stabilizer=stabilizer)
+    replayed = make_training(tmp_path, train_sets, "cuda", **changes)
     start = copy.deepcopy(replayed.lifter)
     iterate(replayed, 40)
     assert replayed.lifter_step.captured
     monkeypatch.setattr(graphs, "WARM_UP", 1_000_000)
-    eager = make_training(tmp_path, train_sets, "cuda", stabilizer=stabilizer)
+    eager = make_training(tmp_path, train_sets, "cuda", **changes)
     iterate(eager, 40)
     assert not eager.lifter_step.captured
     moved = (flat(eager.lifter) - flat(start)).norm()

@@ -13,7 +13,7 @@ from poseda.data import PoseSet
 from poseda.data.sampler import Sampler
 from poseda.methods import METHODS, PoseDA, make_method
 from poseda.methods.method import LabelledPairs
-from poseda.methods.poseda import visible
+from poseda.methods.placing import visible
 from poseda_ext import augment
 from tests.adapt_settings import adapt_settings
 

@@ -230,7 +230,7 @@ def _stages(plan: Plan, source: PoseSet, target: PoseSet, seed: int) -> figures.
     pose3d = sampler.pose3d(batch.rows)
     aim = Sampler(target, random)(SAMPLES)
     with torch.no_grad():
-        made = method.local.generator(pose3d, random)
+        made = method.local.transform(pose3d)
     root = pose3d[:, 0]
     skeleton = source.skeleton
 

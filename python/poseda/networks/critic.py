@@ -60,6 +60,11 @@ class Critic(nn.Module):
     def num_features(self) -> int:
         return len(self.scale)
 
+    @property
+    def matrices(self) -> list[Tensor]:
+        """The weights of the layers, each (P, inputs, outputs) for P parts."""
+        return list(self.weights)
+
     @torch.no_grad()
     def standardize(self, poses: Tensor) -> None:
         """Takes the mean and spread of the features from source poses (N, J, 3)."""
@@ -113,11 +118,3 @@ def _score(hidden: Tensor, *layers: Tensor) -> Tensor:
     first = layer(0, hidden)
     hidden = first + layer(2, layer(1, first))
     return torch.baddbmm(biases[3], hidden, weights[3])
-
-
-def lipschitz_penalty(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """WGAN-GP's (|gradient| - 1)^2 at random points between real and fake features (B, F);
-    `mix` (B, 1) says where between."""
-    between = torch.lerp(real, fake, mix).requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    return (gradient.norm(dim=1) - 1).square().mean()

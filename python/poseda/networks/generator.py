@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from poseda.config import PoseDASettings
 from poseda.distributed import own_rows, world_size
 from poseda_ext import Skeleton, augment
 
@@ -52,65 +53,70 @@ class Transformation(NamedTuple):
 
 
 class Generator(nn.Module):
-    """Bone angle, bone length and rotation, each from the pose that the one before it made, and
-    noise.
+    """Bone angle, bone length and rotation, each by a network of its own from a pose and noise.
 
     No critic on Gram matrices of bones can teach the rotation, since they do not change under it:
-    its gradient is round-off. So the rotation is either drawn at random (uniform, zero mean) or
-    comes from the paper's third network, which then stays as initialised.
+    its gradient is round-off. So the rotation is drawn at random (uniform, zero mean), or comes
+    from the paper's third network, which stays as initialised unless a 2D critic teaches it.
 
     Args:
         skeleton: joints of the poses.
-        max_bone_angle: bound of each component of a bone's axis-angle vector, radians.
-        max_bone_scale: bound of the relative change of a bone's length.
-        max_rotation: bound of each component of the body's axis-angle vector, radians.
-        rotation_network: True takes the rotation from the untrained third network.
+        settings: bounds, the kind of rotation, and whether each network sees the pose that the one
+            before it made.
     """
 
     angle_limit: Tensor
     spread: Tensor
+    tilt: Tensor
 
-    def __init__(
-        self,
-        skeleton: Skeleton,
-        *,
-        max_bone_angle: float,
-        max_bone_scale: float,
-        max_rotation: float,
-        rotation_network: bool,
-    ) -> None:
+    def __init__(self, skeleton: Skeleton, settings: PoseDASettings) -> None:
         super().__init__()
         self.skeleton = skeleton
-        self.max_rotation = max_rotation
+        self.staged = settings.staged
+        self.max_rotation = settings.max_rotation
         inputs = 3 * skeleton.num_joints + NOISE
         self.bone_angle = ResidualMLP(inputs, 3 * skeleton.num_bones)
         self.bone_length = ResidualMLP(inputs, len(skeleton.bone_groups))
-        self.rotation = ResidualMLP(inputs, 3) if rotation_network else None
-        if self.rotation is not None:
+        self.kind = settings.rotation
+        networked = self.kind in ("network", "learned")
+        self.rotation = ResidualMLP(inputs, 3) if networked else None
+        if self.rotation is not None and self.kind == "network":
             nn.init.kaiming_normal_(self.rotation.last.weight, a=LEAK)
             self.rotation.requires_grad_(False)
         # The torso keeps its direction, and the upper torso its length: the first would be a
         # rotation of the body, the second trades body size for depth (PoseAug).
         spine, thorax = skeleton.bone("Spine"), skeleton.bone("Thorax")
-        angle_limit = torch.full((skeleton.num_bones, 1), max_bone_angle)
+        angle_limit = torch.full((skeleton.num_bones, 1), settings.max_bone_angle)
         angle_limit[[spine, thorax]] = 0
         spread = torch.zeros(len(skeleton.bone_groups), skeleton.num_bones)
         for group, members in enumerate(skeleton.bone_groups):
-            spread[group, list(members)] = 0.0 if thorax in members else max_bone_scale
+            spread[group, list(members)] = 0.0 if thorax in members else settings.max_bone_scale
         self.register_buffer("angle_limit", angle_limit, persistent=False)
         self.register_buffer("spread", spread, persistent=False)
+        self.register_buffer("tilt", torch.tensor([1.0, 0.0, 0.0]), persistent=False)
 
-    def forward(self, pose: Tensor, random: torch.Generator | None = None) -> Transformation:
+    def forward(
+        self,
+        pose: Tensor,
+        random: torch.Generator | None = None,
+        condition: Tensor | None = None,
+    ) -> Transformation:
         """Args:
-        pose: (B, J, 3) source poses, camera frame, metres.
+        pose: (B, J, 3) source poses, camera frame, metres, which are to be transformed.
         random: where the noise comes from.
+        condition: (B, J, 3) poses to generate the transformations from; None: `pose`.
         """
         pose = pose - pose[:, :1]
-        angles = torch.tanh(self._run(self.bone_angle, pose, random))
+        shown = pose if condition is None else condition - condition[:, :1]
+        angles = torch.tanh(self._run(self.bone_angle, shown, random))
         bone_rotation = self.angle_limit * angles.unflatten(1, (-1, 3))
         turned = augment(pose, bone_rotation=bone_rotation, skeleton=self.skeleton).pose3d
-        bone_scale = torch.tanh(self._run(self.bone_length, turned, random)) @ self.spread
-        rotation = self._rotation(turned, bone_scale, random)
+        if condition is None and self.staged:
+            shown = turned
+        elif self.staged:
+            shown = augment(shown, bone_rotation=bone_rotation, skeleton=self.skeleton).pose3d
+        bone_scale = torch.tanh(self._run(self.bone_length, shown, random)) @ self.spread
+        rotation = self._rotation(shown, bone_scale, random)
         return Transformation(bone_rotation, bone_scale, rotation, turned)
 
     def _run(self, network: nn.Module, pose: Tensor, random: torch.Generator | None) -> Tensor:
@@ -119,12 +125,17 @@ class Generator(nn.Module):
         return network(torch.cat((pose.flatten(1), noise), dim=1))
 
     def _rotation(
-        self, turned: Tensor, bone_scale: Tensor, random: torch.Generator | None
+        self, shown: Tensor, bone_scale: Tensor, random: torch.Generator | None
     ) -> Tensor:
-        if self.rotation is not None:
-            with torch.no_grad():
-                scaled = augment(turned, bone_scale=bone_scale, skeleton=self.skeleton).pose3d
-                return self.max_rotation * torch.tanh(self._run(self.rotation, scaled, random))
-        rotation = torch.empty(world_size() * len(turned), 3, device=turned.device)
+        """(B, 3) axis-angle, each component within the bound."""
         limit = self.max_rotation
-        return own_rows(rotation.uniform_(-limit, limit, generator=random))
+        if self.rotation is not None:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.kind == "learned"):
+                if self.staged:
+                    shown = augment(shown, bone_scale=bone_scale, skeleton=self.skeleton).pose3d
+                return limit * torch.tanh(self._run(self.rotation, shown, random))
+        if self.kind == "none":
+            return shown.new_zeros(len(shown), 3)
+        rotation = torch.empty(world_size() * len(shown), 3, device=shown.device)
+        rotation = own_rows(rotation.uniform_(-limit, limit, generator=random))
+        return self.tilt * rotation if self.kind == "tilt" else rotation
