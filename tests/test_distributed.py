@@ -40,11 +40,21 @@ from poseda.training.run_folder import RunFolder
 from tests.adapt_settings import adapt_settings
 
 STEPS, BATCH = 12, 16
-CELLS = {
-    "pretrain": (None, "clip"),
-    "control": ("control", "clip"),
-    "poseda": ("poseda", "clip"),
-    "penalty": ("poseda", "penalty"),
+CELLS: dict[str, tuple[str | None, dict[str, Any]]] = {
+    "pretrain": (None, {}),
+    "control": ("control", {}),
+    "poseda": ("poseda", {}),
+    "penalty": ("poseda", {"stabilizer": "penalty"}),
+    "variant": (
+        "poseda",
+        {
+            "critic2d": "target",
+            "rotation": "learned",
+            "stabilizer": "spectral",
+            "generator_condition": "target",
+            "critic_domain": "target",
+        },
+    ),
 }
 #: In double precision nothing but the order of summation differs. In single precision Adam and
 #: RMSProp turn the round-off of gradients near zero into whole steps: there the losses agree.
@@ -77,7 +87,7 @@ def make_training(
     folder: Path, domains: tuple[Path, Path], cell: str, dropout: float = 0.0
 ) -> Training:
     """In the default dtype. Without dropout, whose masks differ between processes."""
-    method, stabilizer = CELLS[cell]
+    method, changes = CELLS[cell]
     source, target = (load(path, torch.get_default_dtype()) for path in domains)
     torch.manual_seed(0)
     random = torch.Generator().manual_seed(0)
@@ -87,8 +97,8 @@ def make_training(
             module.rate = dropout
     mixed = None
     if method is not None:
-        settings = adapt_settings(batch=BATCH, warmup=5, stabilizer=stabilizer)
-        mixed = make_method(method, settings, source, target, random)
+        settings = adapt_settings(batch=BATCH, warmup=5, **changes)
+        mixed = make_method(method, settings, source, target, random, lifter=lifter)
     schedule = Schedule(STEPS, BATCH, 1e-3, 0.0)
     return Training(
         lifter, Sampler(source, random), schedule, RunFolder(folder), random, mixed,

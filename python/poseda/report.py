@@ -218,7 +218,8 @@ def draw_figures(plan: Plan) -> list[tuple[Path, str]]:
 def _stages(plan: Plan, source: PoseSet, target: PoseSet, seed: int) -> figures.Figure:
     """Random samples through the trained generator where there is one, else an untrained one."""
     random = torch.Generator().manual_seed(seed)
-    method = make_method("poseda", plan.settings.adapt, source, target, random)
+    before = _lifter(plan, "pretrain", seed).module  # which some variants ask
+    method = make_method("poseda", plan.settings.adapt, source, target, random, lifter=before)
     assert isinstance(method, PoseDA) and method.local is not None
     trained = next((m for m in ("poseda", "lpa") if m in plan.methods), None)
     if trained is not None:

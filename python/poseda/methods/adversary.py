@@ -10,6 +10,7 @@ from torch import Tensor
 
 from poseda.config.poseda import Gan
 from poseda.distributed import average_gradients
+from poseda.methods.losses import lsgan_critic, lsgan_generator
 from poseda.methods.stabilizers import Stabilizer
 from poseda.networks.critic import Critic
 from poseda.networks.critic2d import Critic2D
@@ -19,7 +20,7 @@ C = TypeVar("C", Critic, Critic2D)
 
 
 class Losses(NamedTuple):
-    """Of one kind of adversarial training, from the scores (B,) of fake and of real poses."""
+    """Of one kind of adversarial training, from scores of fake and of real poses."""
 
     critic: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
@@ -28,11 +29,7 @@ class Losses(NamedTuple):
 LOSSES: dict[Gan, Losses] = {
     # PoseDA, Eq. 11 and 12
     "wgan": Losses(lambda fake, real: fake.mean() - real.mean(), lambda fake: -fake.mean()),
-    # Mao et al., ICCV 2017: fakes to 0, real poses to 1; as PoseAug and AdaptPose (Eq. 15 to 17)
-    "lsgan": Losses(
-        lambda fake, real: 0.5 * (fake.square().mean() + (real - 1).square().mean()),
-        lambda fake: 0.5 * (fake - 1).square().mean(),
-    ),
+    "lsgan": Losses(lambda fake, real: lsgan_critic(real, fake), lsgan_generator),
 }
 
 
@@ -49,6 +46,8 @@ class Adversary(Generic[C]):
     def __init__(self, critic: C, gan: Gan, stabilizer: Stabilizer, lr: float) -> None:
         self.critic: C = critic
         self.losses = LOSSES[gan]
+        # Each part goes to 1 by itself (PoseAug); a mean of scores is the same to Wasserstein.
+        self._score: Callable[[Tensor], Tensor] = critic if gan == "wgan" else critic.part_scores
         self.stabilizer = stabilizer
         self.optimizer = rmsprop(critic.parameters(), lr)
 
@@ -62,7 +61,7 @@ class Adversary(Generic[C]):
             The gap: how much higher real poses score on average, before the step.
         """
         fake, real = features.chunk(2)
-        fake_score, real_score = self.critic(features).chunk(2)
+        fake_score, real_score = self._score(features).chunk(2, -1)
         loss = self.losses.critic(fake_score, real_score)
         gap = real_score.detach().mean() - fake_score.detach().mean()
         self.optimizer.zero_grad()
@@ -73,9 +72,9 @@ class Adversary(Generic[C]):
         return gap
 
     def judge(self, features: Tensor) -> Tensor:
-        """(B,) scores of made poses (B, F). Gradients pass to the poses, none to the critic."""
+        """Scores (..., B) of made poses (B, F). Gradients pass to the poses, none to the critic."""
         self.critic.requires_grad_(False)
-        score: Tensor = self.critic(features)
+        score: Tensor = self._score(features)
         self.critic.requires_grad_(True)
         return score
 

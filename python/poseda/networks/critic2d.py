@@ -120,6 +120,10 @@ class Critic2D(nn.Module):
         branches = self.joints(features[:, :joints]), self.bones(features[:, joints:])
         return self.score(self.last(torch.cat(branches, 1))).squeeze(-1)
 
+    def part_scores(self, features: Tensor) -> Tensor:
+        """(1, B): as of the part-wise critic (`poseda.networks.critic`), for its one part."""
+        return self.forward(features)[None]
+
 
 class Joints(nn.Module):
     """Five layers over coordinates, with a skip from the first to the third."""
