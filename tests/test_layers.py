@@ -16,7 +16,7 @@ LAYERS = (
     ("networks", "outputs", "figures"),
     ("data.prepare", "data.target"),
     ("config",),
-    ("keypoints",),
+    ("keypoints", "protocol"),
     ("cameras",),
     ("data", "card"),
     ("placement", "metrics"),

@@ -41,6 +41,7 @@ from poseda.keypoints.files import find_files
 from poseda.lifter import Lifter, check_ending
 from poseda.methods import METHODS, described, title
 from poseda.networks.weights import card_text, load_lifter
+from poseda.protocol import PROTOCOLS, ProtocolName
 from poseda.report import COLUMNS, gain, table, write_report
 from poseda.runner import run_plan
 from poseda.training.loop import Diverged, Interrupted
@@ -128,6 +129,7 @@ def evaluate(
     data: Path,
     split: Split = "test",
     camera_classes: tuple[str, ...] = (),
+    protocol: ProtocolName = "poseda",
     json: Path | None = None,
     lifter: str | None = None,
 ) -> None:
@@ -138,6 +140,7 @@ def evaluate(
         data: canonical .npz with pose3d.
         split: the part to measure.
         camera_classes: names for groups of cameras, e.g. chest:0,1,2 ceiling:5,6.
+        protocol: joints, test-time averaging and scale of predictions.
         json: also write the numbers to this file.
         lifter: package.module:Class, if the weights are of a lifter of your own.
     """
@@ -148,14 +151,23 @@ def evaluate(
         camera_classes=parse_camera_classes(camera_classes),
         need_pose3d=True,
     )
-    metrics = evaluate_lifter(loaded.module, _part(poses, split))
+    how = PROTOCOLS[protocol]
+    if how.checkpoint != "last":
+        raise ValueError(
+            f"protocol: got {protocol}, which chooses among the checkpoints of a training, "
+            "expected one that evaluates weights"
+        )
+    metrics = evaluate_lifter(loaded.module, _part(poses, split), how)
     console = Console()
     shown = Table("metric", "value", title=f"{loaded.name} on {poses.name}, {split}")
     for name, value in metrics.as_row().items():
         shown.add_row(COLUMNS.get(name, name), f"{value:,}" if name == "poses" else f"{value:.1f}")
     console.print(shown)
+    about = how.measured(loaded.skeleton)
+    console.print(about, soft_wrap=True, markup=False, highlight=False)
     if json is not None:
-        write_json(json, metrics.as_row())
+        row = {"protocol": how.name, "protocol_about": about}
+        write_json(json, {**metrics.as_row(), **row})
 
 
 @tyro.conf.configure(tyro.conf.ConsolidateSubcommandArgs, tyro.conf.OmitSubcommandPrefixes)

@@ -29,7 +29,7 @@ from poseda.device import pick_device
 from poseda.distributed import from_first, is_first, world_size
 from poseda.files import atomic_write
 from poseda.methods import check_method, looks_at_labels, make_method, seen_enough
-from poseda.metrics import Metrics, evaluate
+from poseda.metrics import Metrics
 from poseda.networks.lifters import default_width, frames_of, lift, lift_poses, make_lifter
 from poseda.networks.weights import (
     SKELETONS,
@@ -39,6 +39,7 @@ from poseda.networks.weights import (
     read_card,
     save_lifter,
 )
+from poseda.protocol import PROTOCOLS, Protocol
 from poseda.training.loop import Progress, Schedule, Training
 from poseda.training.run_folder import RunFolder
 
@@ -48,8 +49,10 @@ ABOUT = ("dataset", "labels", "pose2d", "camera", "protocol", "licence")
 #: of a row of results, what a lifter's own card says
 CARD_COLUMNS = (
     *("target", "target_about", "joints", "poses", "mpjpe", "pa_mpjpe", "n_mpjpe", "pck", "auc"),
-    *("per_camera", "source_mpjpe", "checkpoint"),
+    *("per_camera", "source_mpjpe", "protocol", "checkpoint"),
 )
+#: what a row of results says of the weights that it is of
+CHECKPOINTS = {"last": "last", "best-on-test": "best on test (oracle)"}
 PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -260,6 +263,15 @@ def check_plan(plan: Plan) -> None:
     for method in filter(looks_at_labels, plan.methods):
         if target.pose3d is None:
             raise ValueError(f"methods: got {method}, but {settings.target} has no pose3d")
+    protocol = PROTOCOLS[settings.protocol]
+    labelled = target.pose3d is not None and bool((target.split == 1).any())
+    if protocol.checkpoint == "best-on-test" and not labelled:
+        raise ValueError(
+            f"protocol: got {protocol.name}, which chooses a checkpoint by the test set's labels, "
+            f"but {settings.target} has no labelled test part"
+        )
+    if labelled:
+        protocol.check(SKELETONS[settings.joints])
 
 
 def _check_batches(plan: Plan) -> None:
@@ -312,6 +324,7 @@ def run_training(
         mixed = make_method(
             method, settings.adapt, train, there, random, frames, lifter.module.to(device)
         )
+    trained = replace(lifter, card=_card(settings, method, seed, lifter.card, source, target))
     training = Training(
         lifter.module.to(device),
         Sampler(train, random, frames),
@@ -323,12 +336,13 @@ def run_training(
         settings.checkpoint_every,
         tf32=settings.precision == "tf32",
     )
+    if method is not None and PROTOCOLS[settings.protocol].checkpoint == "best-on-test":
+        training.watch = BestOnTest(run, trained, target.test, PROTOCOLS[settings.protocol])
     try:
         training.run(progress)
     finally:
         run.close()
-    card = _card(settings, method, seed, lifter.card, source, target)
-    _save(run, replace(lifter, card=card))
+    _save(run, trained)
 
 
 def _card(
@@ -371,8 +385,10 @@ def _save(run: RunFolder, lifter: NamedLifter) -> None:
 def _recipe(settings: Settings, method: str | None, seed: int) -> dict[str, Any]:
     """All that decides the numbers of one training."""
     recipe: dict[str, Any] = TypeAdapter(Settings).dump_python(settings, mode="json")
-    for name in ("out", "device", "checkpoint_every", "camera_classes"):
+    for name in ("out", "device", "checkpoint_every", "camera_classes", "protocol"):
         del recipe[name]
+    if method is not None and PROTOCOLS[settings.protocol].checkpoint == "best-on-test":
+        recipe["best-on-test"] = [settings.protocol, settings.checkpoint_every]
     if settings.keypoints == KeypointSettings():
         del recipe["keypoints"]  # a canonical file; runs of earlier versions lack it too
     return {"method": method or "pretrain", "seed": seed, **recipe}
@@ -413,15 +429,46 @@ def _schedule(settings: Settings, method: str | None) -> Schedule:
     return Schedule(adapt.steps, adapt.batch, adapt.lr, 0.0)
 
 
-def evaluate_lifter(lifter: nn.Module, poses: PoseSet) -> Metrics:
+def evaluate_lifter(
+    lifter: nn.Module, poses: PoseSet, protocol: Protocol = PROTOCOLS["poseda"]
+) -> Metrics:
     """The metrics of a lifter over labelled poses.
 
     Raises:
-        ValueError: if the poses have no 3D.
+        ValueError: if the poses have no 3D, or lack a joint of the protocol.
     """
-    if poses.pose3d is None:
-        raise ValueError(f"{poses.name}: has no pose3d, expected 3D labels to evaluate against")
-    return evaluate(lift_poses(lifter, poses), poses.pose3d, poses.camera_class)
+    return protocol.evaluate(lambda view: lift_poses(lifter, view), poses)
+
+
+class BestOnTest:
+    """An oracle: keeps the weights of the lowest MPJPE on the target's test part so far, as older
+    tables of this field do, beside those of the last step.
+
+    Args:
+        run: where they go.
+        lifter: that is being trained.
+        test: labelled poses.
+        protocol: how they are evaluated.
+    """
+
+    def __init__(
+        self, run: RunFolder, lifter: NamedLifter, test: PoseSet, protocol: Protocol
+    ) -> None:
+        self.run = run
+        self.lifter = lifter
+        self.test = test
+        self.protocol = protocol
+
+    def __call__(self, iteration: int) -> None:
+        if not is_first():
+            return
+        error = evaluate_lifter(self.lifter.module, self.test, self.protocol).mpjpe
+        said = self.run.best_path.with_suffix(".json")
+        if said.exists() and json.loads(said.read_text())["mpjpe"] <= error:
+            return
+        with atomic_write(self.run.best_path) as path:
+            path.write_bytes(lifter_bytes(self.lifter))
+        write_json(said, {"step": iteration, "mpjpe": error, "protocol": self.protocol.name})
 
 
 def described(poses: PoseSet) -> dict[str, Any]:
@@ -436,9 +483,12 @@ def result_row(plan: Plan, method: str, seed: int) -> dict[str, Any]:
     settings = plan.settings
     source, target = load_data(settings)
     lifter = load_lifter(weights_of(plan, method, seed), settings.lifter)
-    metrics = evaluate_lifter(lifter.module, target.test)
+    protocol = PROTOCOLS[settings.protocol]
+    metrics = evaluate_lifter(lifter.module, target.test, protocol)
     row = metrics.as_row()
-    own = evaluate_lifter(lifter.module, source.test) if bool((source.split == 1).any()) else None
+    own = None
+    if bool((source.split == 1).any()):
+        own = evaluate_lifter(lifter.module, source.test, protocol)
     return {
         "method": method,
         "lifter": lifter.name,
@@ -458,7 +508,9 @@ def result_row(plan: Plan, method: str, seed: int) -> dict[str, Any]:
         "adapt_steps": 0 if method == "source-only" else settings.adapt.steps,
         "adapt_batch": settings.adapt.batch,
         "precision": settings.precision,
-        "checkpoint": "last",
+        "protocol": protocol.name,
+        "protocol_about": protocol.describe(lifter.skeleton),
+        "checkpoint": "last" if method == "source-only" else CHECKPOINTS[protocol.checkpoint],
     }
 
 
@@ -487,8 +539,10 @@ def _add_to_card(weights: Path, row: dict[str, Any], own: str) -> None:
 
 def weights_of(plan: Plan, method: str, seed: int) -> Path:
     """The file of a trained lifter."""
-    training = "pretrain" if method == "source-only" else method
-    return plan.folder(training, seed) / "lifter.safetensors"
+    if method == "source-only":
+        return plan.folder("pretrain", seed) / "lifter.safetensors"
+    best = PROTOCOLS[plan.settings.protocol].checkpoint == "best-on-test"
+    return plan.folder(method, seed) / ("best.safetensors" if best else "lifter.safetensors")
 
 
 def write_json(path: Path, value: Any) -> None:

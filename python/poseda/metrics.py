@@ -7,7 +7,7 @@ gives all of them as one row of a results table.
 
 Convention: joint 0, the root, is subtracted from both poses, and the mean then runs over all J
 joints with the root, whose error is always zero (PoseAug, AdaptPose, PoseDA). Without the root a
-MPJPE would be J / (J - 1) times as large.
+MPJPE would be J / (J - 1) times as large. `poseda.protocol` has others.
 """
 
 from __future__ import annotations
@@ -167,6 +167,9 @@ def evaluate(
     predicted: Tensor,
     truth: Tensor,
     camera_class: Sequence[str] | NDArray[Any] | None = None,
+    *,
+    joints: Sequence[int] | None = None,
+    pck_joints: Sequence[int] | None = None,
 ) -> Metrics:
     """All metrics, averaged over the poses.
 
@@ -175,17 +178,23 @@ def evaluate(
         truth: (..., J, 3) metres.
         camera_class: the kind of view of each pose, in the order of the flattened leading
             dimensions; None leaves `Metrics.per_camera` empty.
+        joints: the joints that MPJPE, PA-MPJPE and N-MPJPE are taken over; None takes all. Joint 0
+            is subtracted before, whether it is among them or not.
+        pck_joints: likewise of PCK and AUC; None takes all.
 
     Returns:
         The averages, each pose with the same weight.
 
     Raises:
         TypeError: if an argument is not a floating-point tensor.
-        ValueError: as `mpjpe`, or if there are no poses, or not one camera class per pose.
+        ValueError: as `mpjpe`, or if there are no poses, not one camera class per pose, or no such
+            joint.
     """
     _check(predicted, truth)
-    joints = predicted.shape[-2]
-    predicted, truth = predicted.reshape(-1, joints, 3), truth.reshape(-1, joints, 3)
+    count = predicted.shape[-2]
+    chosen = _chosen("joints", joints, count)
+    for_pck = _chosen("pck_joints", pck_joints, count)
+    predicted, truth = predicted.reshape(-1, count, 3), truth.reshape(-1, count, 3)
     poses = len(predicted)
     if poses == 0:
         raise ValueError("predicted: got no poses, expected at least one")
@@ -199,12 +208,13 @@ def evaluate(
         ours = _rooted(predicted[start : start + CHUNK])
         theirs = _rooted(truth[start : start + CHUNK])
         distances = _distances(ours, theirs)
+        ours, theirs = ours[:, chosen], theirs[:, chosen]
         columns = (
-            distances.mean(-1),
+            distances[:, chosen].mean(-1),
             _pa_mpjpe(ours, theirs),
             _n_mpjpe(ours, theirs),
-            _pck(distances),
-            _auc(distances),
+            _pck(distances[:, for_pck]),
+            _auc(distances[:, for_pck]),
         )
         parts.append(torch.stack(columns, dim=-1))
     table = torch.cat(parts).cpu()  # (poses, 5)
@@ -218,6 +228,15 @@ def evaluate(
     columns_of_table = ("mpjpe", "pa_mpjpe", "n_mpjpe", "pck", "auc")
     averages = dict(zip(columns_of_table, table.mean(0).tolist(), strict=True))
     return Metrics(**averages, poses=poses, per_camera=per_camera)
+
+
+def _chosen(label: str, joints: Sequence[int] | None, count: int) -> slice | list[int]:
+    if joints is None:
+        return slice(None)
+    rows = list(joints)
+    if not rows or len(set(rows)) < len(rows) or not all(0 <= row < count for row in rows):
+        raise ValueError(f"{label}: got {rows}, expected different joints from 0 to {count - 1}")
+    return rows
 
 
 def _check(predicted: Tensor, truth: Tensor) -> None:

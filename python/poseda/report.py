@@ -21,6 +21,7 @@ from poseda.methods.poseda import PoseDA
 from poseda.metrics import mpjpe
 from poseda.networks.lifters import lift_poses
 from poseda.networks.weights import NamedLifter, load_lifter
+from poseda.protocol import PROTOCOLS
 from poseda.training.run_folder import RunFolder
 from poseda_ext import augment
 
@@ -87,11 +88,12 @@ def protocol(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
     )
     seeds = ", ".join(str(seed) for seed in plan.seeds)
     return (
-        f"{_said(source)} to {_said(target)}, {poses}; {settings.joints} joints, root-relative, "
-        f"root included in the mean; 2D as in the files, no flip; {lifter.name}, width "
+        f"{_said(source)} to {_said(target)}, {poses}; "
+        f"{PROTOCOLS[settings.protocol].describe(lifter.skeleton)}; "
+        f"2D as in the files; {lifter.name}, width "
         f"{lifter.width}, {settings.precision}; {start}, then "
         f"{adapt.steps:,} steps of {adapt.batch} + {adapt.batch} at {adapt.lr:g} falling to 0; "
-        f"last step, never the best; seeds {seeds}, ± is their standard deviation. Control: "
+        f"seeds {seeds}, ± is their standard deviation. Control: "
         "as many more steps on source alone. Oracle: fine-tuned with the 3D of the target's train "
         "part. MPJPE (also by camera class, and on the source's test part), PA-MPJPE and N-MPJPE "
         "in mm, PCK at 150 mm and AUC in per cent."

@@ -12,6 +12,7 @@ from poseda.cameras import ESTIMATE
 from poseda.config.checks import MAX_WIDTH, check_numbers
 from poseda.config.keypoints import KeypointSettings
 from poseda.config.training import AdaptSettings, PretrainSettings
+from poseda.protocol import ProtocolName
 
 FlatKeypoints = Annotated[KeypointSettings, tyro.conf.arg(name="")]
 
@@ -55,6 +56,10 @@ class Settings:
     which is float32 on a CPU."""
     checkpoint_every: int = 500
     """Steps between checkpoints."""
+    protocol: ProtocolName = "poseda"
+    """How results are evaluated: joints, test-time averaging, scale of predictions, checkpoint. It
+    stands beside every figure; poseda/protocol.py says what each is. Those that end in -best are
+    oracles, which look at the test set's labels."""
 
     def __post_init__(self) -> None:
         if self.width is not None:

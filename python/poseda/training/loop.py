@@ -28,6 +28,8 @@ LOG_EVERY = 50
 
 #: called at each log point with the iterations done, those in all, and the scalars
 Progress = Callable[[int, int, dict[str, float]], None]
+#: called at each checkpoint of the schedule, and at the end, with the iterations done
+Watch = Callable[[int], None]
 
 
 class Interrupted(Exception):
@@ -76,6 +78,7 @@ class Training:
         checkpoint_every: iterations between checkpoints.
         tf32: whether float32 matrix products on a GPU, those of generator and critic included, run
             in TensorFloat-32.
+        watch: looks at the lifter at checkpoints; it may not touch random states.
     """
 
     lifter: nn.Module
@@ -87,6 +90,7 @@ class Training:
     precision: torch.dtype = torch.float32
     checkpoint_every: int = 500
     tf32: bool = False
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         self.iteration = 0
@@ -131,10 +135,13 @@ class Training:
                 finished = self.iteration == self.total
                 # asked once: a stop during what follows waits its turn
                 stopping = self.iteration % self.agree_every == 0 and any_asks(stop.is_set())
-                save = self.iteration % self.checkpoint_every == 0 or finished or stopping
+                due = self.iteration % self.checkpoint_every == 0 or finished
+                save = due or stopping
                 if save or self.iteration % LOG_EVERY == 0:
                     done = self.iteration - started_at
                     self._log(scalars, done / (time.perf_counter() - started), progress)
+                if due and self.watch is not None and self.iteration > self.warmup:
+                    self.watch(self.iteration)
                 if save:
                     self.folder.save_state(self.state_dict())
                 if stopping and not finished:

@@ -6,6 +6,8 @@
 ``tensorboard/``           the same as TensorBoard events
 ``state.pt``               the last checkpoint (tensors and plain values only)
 ``lifter.safetensors``     the trained weights, once training has ended
+``best.safetensors``       an oracle's, where the protocol asks for it: those of the lowest MPJPE
+                           on the test set so far; ``best.json`` says of which step
 ========================== ==================================================================
 
 Where several processes train together all of them read the folder and the first alone writes.
@@ -52,6 +54,10 @@ class RunFolder:
     @property
     def weights_path(self) -> Path:
         return self.path / "lifter.safetensors"
+
+    @property
+    def best_path(self) -> Path:
+        return self.path / "best.safetensors"
 
     def log(self, iteration: int, values: dict[str, float]) -> None:
         """Appends one record to the metrics and the TensorBoard events.
