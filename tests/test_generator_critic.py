@@ -9,7 +9,7 @@ from torch import nn
 from poseda.config import PoseDASettings
 from poseda.data import PoseSet
 from poseda.methods.stabilizers import lipschitz_penalty
-from poseda.networks.critic import MIN_SPREAD, Critic, _score
+from poseda.networks.critic import MIN_SPREAD, Critic
 from poseda.networks.generator import Generator, Transformation
 from poseda_ext import H36M_16, augment, bones, part_kcs
 
@@ -194,7 +194,7 @@ def test_batched_product_of_a_gpu_gives_the_scores_of_the_cpu(poses: torch.Tenso
     critic.standardize(poses)
     features = critic.features(poses)
     hidden = features.unflatten(1, (5, -1)).transpose(0, 1)
-    batched = _score(hidden, *critic.weights, *critic.biases).mean(0).squeeze(-1)
+    batched = critic.path(hidden, *critic.weights, *critic.biases).mean(0).squeeze(-1)
     torch.testing.assert_close(batched, critic(features), atol=1e-5, rtol=1e-5)
 
 

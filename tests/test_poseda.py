@@ -14,6 +14,7 @@ from poseda.data.sampler import Sampler
 from poseda.methods import METHODS, PoseDA, make_method
 from poseda.methods.method import LabelledPairs
 from poseda.methods.placing import visible
+from poseda.networks.lifters import make_lifter
 from poseda_ext import augment
 from tests.adapt_settings import adapt_settings
 
@@ -166,7 +167,9 @@ def test_no_method_but_the_oracle_looks_at_target_3d(
         for poses in (target, unlabelled):
             torch.manual_seed(0)
             random = torch.Generator().manual_seed(0)
-            method = make_method(name, adapt_settings(**SETTINGS), source, poses, random)
+            lifter = make_lifter("videopose3d", source.skeleton, 8)  # which some ask
+            settings = adapt_settings(**SETTINGS)
+            method = make_method(name, settings, source, poses, random, 1, lifter)
             method.iterate(0)
             results.append(method.pairs().pose2d)
         assert torch.equal(*results)

@@ -39,7 +39,7 @@ from poseda.export import export_lifter
 from poseda.files import locked_folder, plain_text
 from poseda.keypoints.files import find_files
 from poseda.lifter import Lifter, check_ending
-from poseda.methods import METHODS, described, title
+from poseda.methods import COMPARED, described, title
 from poseda.networks.weights import card_text, load_lifter
 from poseda.protocol import PROTOCOLS, ProtocolName
 from poseda.report import COLUMNS, gain, table, write_report
@@ -90,7 +90,7 @@ def adapt(
 
 def compare(
     settings: FlatSettings = COMPARE,
-    methods: tuple[str, ...] = METHODS,
+    methods: tuple[str, ...] = COMPARED,
     seeds: tuple[int, ...] = (0, 1, 2),
     resume: Path | None = None,
     jobs: int = 0,
@@ -104,7 +104,7 @@ def compare(
         resume: go on with the run in this folder, with its own settings; give no others.
         jobs: trainings at a time; 0 takes one per CPU core, or one on a GPU.
     """
-    unused = settings != COMPARE or methods != METHODS or seeds != (0, 1, 2)
+    unused = settings != COMPARE or methods != COMPARED or seeds != (0, 1, 2)
     _run(Plan(settings, methods, seeds), resume, unused, jobs, "compare")
 
 

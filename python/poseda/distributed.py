@@ -156,6 +156,12 @@ def own_rows(drawn: Tensor) -> Tensor:
     return drawn.chunk(size)[dist.get_rank()]
 
 
+def all_rows(own: Tensor) -> Tensor:
+    """The rows (B, ...) of which every process has its share (B/N, ...): what `own_rows` takes
+    apart. Not differentiable."""
+    return own if world_size() == 1 else of_all(own).flatten(0, 1)
+
+
 def average(values: Tensor) -> Tensor:
     """The mean over the processes, in place. Not differentiable."""
     size = world_size()

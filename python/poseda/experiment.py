@@ -248,13 +248,15 @@ def check_plan(plan: Plan) -> None:
     _check_batches(plan)
     _, target = load_data(settings)
     if settings.weights is not None:
-        _given_lifter(settings)
+        lifter = _given_lifter(settings)
     else:
-        fresh = _fresh_lifter(settings)
+        lifter = fresh = _fresh_lifter(settings)
         try:
             lifter_bytes(fresh)
         except Exception as error:  # a user's own module may hold anything
             raise ValueError(f"lifter {fresh.name}: cannot be saved: {error!r}") from error
+    for method in plan.methods:
+        check_method(method, frames_of(lifter.module))
     if set(plan.methods) != {"source-only"}:
         try:
             seen_enough(target.train)

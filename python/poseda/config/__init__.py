@@ -6,6 +6,7 @@
 
 from poseda.config.checks import MAX_BATCH, MAX_WIDTH, check_numbers
 from poseda.config.keypoints import KeypointSettings
+from poseda.config.poseaug import PoseAugSettings
 from poseda.config.poseda import PoseDASettings
 from poseda.config.run import FlatKeypoints, Settings, given
 from poseda.config.training import AdaptSettings, PretrainSettings
@@ -16,6 +17,7 @@ __all__ = [
     "AdaptSettings",
     "FlatKeypoints",
     "KeypointSettings",
+    "PoseAugSettings",
     "PoseDASettings",
     "PretrainSettings",
     "Settings",

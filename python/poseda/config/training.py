@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from poseda.config.checks import MAX_BATCH, check_numbers
+from poseda.config.poseaug import PoseAugSettings
 from poseda.config.poseda import PoseDASettings
 
 
@@ -48,6 +49,7 @@ class AdaptSettings:
     gan_lr: float = 1e-4
     """Learning rate of critic and generator ."""
     poseda: PoseDASettings = field(default_factory=PoseDASettings)
+    poseaug: PoseAugSettings = field(default_factory=PoseAugSettings)
     options: tuple[str, ...] = ()
     """name=value settings of a method of your own (--method package.module:Class)."""
 

@@ -1,8 +1,10 @@
 """The methods, by name. Each is one file; `Method` is what the training loop asks of it."""
 
 from poseda.methods.method import Labelled, LabelledPairs, Method, Pairs, Task, labelled_pairs
+from poseda.methods.poseaug import PoseAug
 from poseda.methods.poseda import PoseDA
 from poseda.methods.registry import (
+    COMPARED,
     METHODS,
     Maker,
     check_method,
@@ -14,12 +16,14 @@ from poseda.methods.registry import (
 )
 
 __all__ = [
+    "COMPARED",
     "METHODS",
     "Labelled",
     "LabelledPairs",
     "Maker",
     "Method",
     "Pairs",
+    "PoseAug",
     "PoseDA",
     "Task",
     "check_method",

@@ -27,7 +27,7 @@ def lsgan_generator(fake: Tensor) -> Tensor:
     return 0.5 * (fake - 1).square().mean()
 
 
-def outside_band(values: Tensor, centre: float, width: float) -> Tensor:
+def outside_band(values: Tensor, centre: Tensor | float, width: float) -> Tensor:
     """Squared distances to a centre of those further than `width` from it, 0 of the others."""
     squared = (values - centre).square()
     return squared.where(squared > width**2, 0)

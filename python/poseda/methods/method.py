@@ -66,7 +66,14 @@ class Task:
 
 
 class Method(Protocol):
-    """One way to adapt a lifter, made from a `Task`."""
+    """One way to adapt a lifter, made from a `Task`.
+
+    A method may have the attribute ``passes``. Without it, or where it is 0, its pairs share each
+    batch with the source's, B of either. Otherwise they take turns: the steps fall into as many
+    passes of equal length, of which the first, third, ... are over batches of 2B pairs of the
+    method alone, all to keep, and the others over batches of 2B source pairs. So any method takes
+    as many steps, of as many poses.
+    """
 
     #: iterations before the lifter's first step
     warmup: int
@@ -80,7 +87,8 @@ class Method(Protocol):
         ...
 
     def pairs(self) -> Pairs:
-        """The half of a training batch that is mixed with the source."""
+        """The half of a training batch that is mixed with the source; a whole batch of 2B where
+        there are `passes`."""
         ...
 
     def state_dict(self) -> dict[str, Any]: ...

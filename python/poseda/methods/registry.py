@@ -12,6 +12,7 @@ from torch import nn
 from poseda.config import AdaptSettings
 from poseda.data.poseset import PoseSet
 from poseda.methods.method import LabelledPairs, Method, Task
+from poseda.methods.poseaug import PoseAug
 from poseda.methods.poseda import PoseDA
 from poseda.plugins import import_own
 
@@ -30,6 +31,7 @@ class Entry:
     says: str  #: what it does, in a line
     make: Maker | None  #: None: the lifter is left as it is
     labels: bool = False  #: whether it looks at the target's 3D
+    windows: bool = True  #: whether it makes windows, for a lifter of several frames
 
 
 _ENTRIES = {
@@ -50,6 +52,12 @@ _ENTRIES = {
         lambda task: PoseDA(task, gpa=False),
     ),
     "poseda": Entry("PoseDA", "both (Chai et al., ICCV 2023)", PoseDA),
+    "poseaug": Entry(
+        "PoseAug",
+        "harder poses and views, made from the source alone (Gong et al., CVPR 2021)",
+        PoseAug,
+        windows=False,
+    ),
     "oracle": Entry(
         "oracle",
         "trains on the target's own 3D, which no real target has",
@@ -58,6 +66,8 @@ _ENTRIES = {
     ),
 }
 METHODS = tuple(_ENTRIES)
+#: what a comparison is over, unless told otherwise: PoseDA, its halves and the yardsticks
+COMPARED = ("source-only", "control", "gpa", "lpa", "poseda", "oracle")
 
 
 def title(name: str) -> str:
@@ -70,14 +80,19 @@ def described() -> dict[str, str]:
     return {name: f"{entry.title}: {entry.says}" for name, entry in _ENTRIES.items()}
 
 
-def check_method(name: str) -> None:
-    """Finds out whether there is such a method.
+def check_method(name: str, frames: int = 1) -> None:
+    """Finds out whether there is such a method, for a lifter of so many frames.
 
     Raises:
         ValueError: if there is none.
     """
     if name not in _ENTRIES:
         _own(name)
+    elif frames > 1 and not _ENTRIES[name].windows:
+        raise ValueError(
+            f"method {name}: got a lifter of {frames} frames, expected one of a single frame: "
+            "it augments single poses"
+        )
 
 
 def looks_at_labels(name: str) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +26,16 @@ class Critic(nn.Module):
     Smaller parts are filled up to the size of the largest by repeating a bone, so that the features
     come out of one op in the layout of one batched matrix product. A filler's scale is 0.
 
+    Another kind of path through the layers is a subclass with its own `WIDTHS` and `path`.
+
     Args:
         skeleton: joints and parts of the poses.
         unit: True looks at bone directions alone (PoseAug), False at their lengths too. Only
             lengths give the generator's bone-length network a gradient.
     """
+
+    #: units of the hidden layers
+    WIDTHS: ClassVar[tuple[int, ...]] = (WIDTH, WIDTH, WIDTH)
 
     used: Tensor
     scale: Tensor
@@ -50,7 +57,7 @@ class Critic(nn.Module):
         self.register_buffer("used", torch.tensor(used), persistent=False)
         self.register_buffer("scale", torch.tensor(used))
         self.register_buffer("shift", torch.zeros(parts * inputs))
-        shapes = [(inputs, WIDTH), (WIDTH, WIDTH), (WIDTH, WIDTH), (WIDTH, 1)]
+        shapes = list(pairwise((inputs, *self.WIDTHS, 1)))
         self.weights = nn.ParameterList(
             nn.Parameter(torch.randn(parts, i, o) * (2 / i) ** 0.5) for i, o in shapes
         )
@@ -101,20 +108,20 @@ class Critic(nn.Module):
         hidden = features.unflatten(1, (parts, -1)).transpose(0, 1)  # (P, B, I)
         operands = hidden, *self.weights, *self.biases
         if features.is_cuda:  # one batched product per layer
-            return _score(*operands).squeeze(-1)
+            return self.path(*operands).squeeze(-1)
         # part by part: a part's hidden layers are still in the cache when they are needed
         pieces = zip(*(tensor.chunk(parts) for tensor in operands), strict=True)
-        return torch.cat([_score(*piece) for piece in pieces]).squeeze(-1)
+        return torch.cat([self.path(*piece) for piece in pieces]).squeeze(-1)
 
+    @staticmethod
+    def path(hidden: Tensor, *layers: Tensor) -> Tensor:
+        """(P, B, I) to (P, B, 1): P networks side by side, given all weights, then all biases."""
+        weights, biases = layers[:4], layers[4:]
 
-def _score(hidden: Tensor, *layers: Tensor) -> Tensor:
-    """(P, B, I) to (P, B, 1): P networks side by side, given four weights and four biases."""
-    weights, biases = layers[:4], layers[4:]
+        def layer(index: int, hidden: Tensor) -> Tensor:
+            hidden = torch.baddbmm(biases[index], hidden, weights[index])
+            return nn.functional.leaky_relu_(hidden, LEAK)
 
-    def layer(index: int, hidden: Tensor) -> Tensor:
-        hidden = torch.baddbmm(biases[index], hidden, weights[index])
-        return nn.functional.leaky_relu_(hidden, LEAK)
-
-    first = layer(0, hidden)
-    hidden = first + layer(2, layer(1, first))
-    return torch.baddbmm(biases[3], hidden, weights[3])
+        first = layer(0, hidden)
+        hidden = first + layer(2, layer(1, first))
+        return torch.baddbmm(biases[3], hidden, weights[3])

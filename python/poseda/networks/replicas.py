@@ -22,7 +22,7 @@ def replicate(lifter: nn.Module) -> nn.Module:
     """
     if world_size() == 1:
         return lifter
-    _synchronize(lifter)
+    synchronize(lifter)
     replica = DistributedDataParallel(
         lifter,
         gradient_as_bucket_view=True,
@@ -33,12 +33,15 @@ def replicate(lifter: nn.Module) -> nn.Module:
     return replica
 
 
-def _synchronize(module: nn.Module) -> None:
+def synchronize(module: nn.Module) -> None:
+    """Exchanges the batch norms inside for synchronised ones, where several processes train."""
+    if world_size() == 1:
+        return
     for name, child in module.named_children():
         if isinstance(child, _BatchNorm):
             setattr(module, name, SyncBatchNorm.of(child))
         else:
-            _synchronize(child)
+            synchronize(child)
 
 
 class SyncBatchNorm(_BatchNorm):

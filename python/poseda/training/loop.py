@@ -107,6 +107,9 @@ class Training:
         # A user's own lifter may do what a graph cannot hold, so it has to say that it does not.
         graph = bool(getattr(self.lifter, "graph_safe", False))
         self.lifter_step = Step(self._lifter_step, self.random, graph=graph)
+        self.passes = int(getattr(self.method, "passes", 0))
+        turns = self._step_of_pairs, self._step_of_source
+        self.turns = tuple(Step(turn, self.random, graph=graph) for turn in turns)
 
     def run(self, progress: Progress | None = None) -> None:
         """Trains from the last checkpoint, or from the start, to the end.
@@ -152,8 +155,12 @@ class Training:
         scalars = self.method.iterate(self.iteration) if self.method is not None else {}
         if self.iteration < self.warmup:
             return scalars
-        self._set_rate(self.schedule.rate(self.iteration - self.warmup))
-        return scalars | self.lifter_step()
+        done = self.iteration - self.warmup
+        self._set_rate(self.schedule.rate(done))
+        if not self.passes:
+            return scalars | self.lifter_step()
+        number = done * self.passes // self.schedule.steps
+        return scalars | self.turns[number % 2]()
 
     def _set_rate(self, rate: float) -> None:
         if self.rate is not None:
@@ -168,6 +175,16 @@ class Training:
             return {"lifter_loss": self.learn(pairs)}
         made = self.method.pairs()
         return {"lifter_loss": self.learn(mix(pairs, made)), "kept": made.keep}
+
+    def _step_of_pairs(self) -> dict[str, Tensor]:
+        """A step on the pairs of a method that takes turns with the source."""
+        assert self.method is not None
+        made = self.method.pairs()
+        return {"lifter_loss": self.learn(Labelled(made.pose2d, made.pose3d, made.seen))}
+
+    def _step_of_source(self) -> dict[str, Tensor]:
+        """The source's turn, of as many poses."""
+        return {"lifter_loss": self.learn(labelled_pairs(self.source, 2 * self.schedule.batch))}
 
     def learn(self, pairs: Labelled) -> Tensor:
         """Eq. 13; returns the loss."""
