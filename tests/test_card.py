@@ -15,7 +15,7 @@ pytest.importorskip("tyro", reason="the command line needs tyro")
 from poseda.card import DataCard, ModelCard, markdown, parse_card, version_and_commit
 from poseda.cli import main
 from poseda.networks.lifters import make_lifter
-from poseda.networks.weights import NamedLifter, load_lifter, read_card, save_lifter
+from poseda.networks.weights import NamedLifter, card_text, load_lifter, read_card, save_lifter
 from poseda_ext import H36M_16
 
 BASE = ModelCard(
@@ -52,6 +52,20 @@ def test_card_goes_with_the_weights(tmp_path: Path) -> None:
     assert "1,200" in shown and "61.23" in shown and "poseda 1.2.3, commit 0123abc" in shown
     assert "Started from weights trained by source-only" in shown
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_card_says_how_many_frames_the_lifter_looks_at(tmp_path: Path) -> None:
+    path = tmp_path / "lifter.safetensors"
+    module = make_lifter("graph_mlp_27", H36M_16, 4)
+    save_lifter(path, NamedLifter(module, "graph_mlp_27", 4, H36M_16, ADAPTED))
+    shown = card_text(path)
+    assert "(B, 27 frames, 16, 2) keypoints" in shown and "of the middle frame" in shown
+    assert shown == (tmp_path / "MODEL_CARD.md").read_text()
+    assert "(B, 16, 2) keypoints" in markdown(ADAPTED, "videopose3d", 8, 16)
+    for said in ("4", "-1", "many", "9" * 5000):
+        save_file({}, path, {"lifter": "x:Y", "width": "4", "joints": "16", "frames": said})
+        with pytest.raises(ValueError, match=r"lifter.safetensors: frames: got .* an odd number"):
+            card_text(path)
 
 
 def test_every_table_row_has_as_many_cells_as_its_head() -> None:

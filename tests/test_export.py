@@ -17,11 +17,16 @@ from poseda import export
 from poseda.card import DataCard, ModelCard
 from poseda.cli import main
 from poseda.export import TOLERANCE, export_lifter
-from poseda.networks.lifters import lift, make_lifter
+from poseda.networks.lifters import frames_of, lift, make_lifter
 from poseda.networks.weights import NamedLifter, save_lifter
 from poseda_ext import H36M_16, H36M_17, Skeleton
 
 CARD = ModelCard("poseda", 0, DataCard("lab", 7, {"licence": "research only"}), None, {})
+
+
+def random_input(lifter: nn.Module, skeleton: Skeleton, batch: int) -> Tensor:
+    frames = frames_of(lifter)
+    return torch.randn(batch, *([frames] if frames > 1 else []), skeleton.num_joints, 2)
 
 
 def trained(name: str, skeleton: Skeleton) -> NamedLifter:
@@ -29,7 +34,7 @@ def trained(name: str, skeleton: Skeleton) -> NamedLifter:
     torch.manual_seed(1)
     module = make_lifter(name, skeleton, 8)
     for _ in range(3):
-        module(torch.randn(16, skeleton.num_joints, 2))
+        module(random_input(module, skeleton, 16))
     return NamedLifter(module.eval(), name, 8, skeleton, CARD)
 
 
@@ -63,15 +68,19 @@ def test_onnx_runs_and_says_what_it_is(
     assert str(Path(export.__file__).parent).encode() not in path.read_bytes()
 
 
-def test_torch_export_runs_and_says_what_it_is(tmp_path: Path) -> None:
-    lifter = trained("simple_baseline", H36M_17)
+@pytest.mark.parametrize("name", ["simple_baseline", "videopose3d_27", "sem_gcn"])
+def test_torch_export_runs_and_says_what_it_is(tmp_path: Path, name: str) -> None:
+    lifter = trained(name, H36M_17)
     path = tmp_path / "lifter.pt2"
     assert export_lifter(lifter, path) <= TOLERANCE
     files = {"poseda.json": ""}
     program = torch.export.load(path, extra_files=files).module()
-    assert json.loads(files["poseda.json"])["joints"] == list(H36M_17.names)
+    about = json.loads(files["poseda.json"])
+    assert about["joints"] == list(H36M_17.names)
+    assert about["input"].startswith("keypoints (B, 27, 17, 2)") == (name == "videopose3d_27")
+    assert about["output"].endswith("middle frame") == (name == "videopose3d_27")
     for batch in (1, 64):
-        given = torch.randn(batch, 17, 2)
+        given = random_input(lifter.module, H36M_17, batch)
         torch.testing.assert_close(
             program(given), lift(lifter.module, given), atol=TOLERANCE, rtol=0
         )

@@ -17,12 +17,15 @@ from poseda.data import PoseSet
 from poseda.data.sampler import Sampler, centre
 from poseda.data.tracks import MAX_HOLE, make_tracks
 from poseda.experiment import evaluate_lifter
+from poseda.lifter import Lifter
 from poseda.methods import make_method
 from poseda.methods.method import labelled_pairs
 from poseda.networks.lifters import frames_of, lift, lift_poses, make_lifter
+from poseda.networks.weights import NamedLifter, save_lifter
 from poseda.training.loop import Schedule, Training
 from poseda.training.run_folder import RunFolder
 from poseda_ext import H36M_16, Skeleton, gpa
+from tests.adapt_settings import adapt_settings
 
 FRAMES = 5
 
@@ -232,6 +235,50 @@ def test_a_lifter_of_windows_is_trained_and_evaluated(
     training.run()
     assert not torch.equal(lifter.scale, torch.ones(3))  # type: ignore[arg-type]
     assert evaluate_lifter(lifter, pose_sets[1].test).poses == len(pose_sets[1].test)
+
+
+def test_a_resumed_training_on_windows_ends_in_the_same_numbers(
+    tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet]
+) -> None:
+    source, target = (poses.train for poses in pose_sets)
+
+    def training(folder: str) -> Training:
+        torch.manual_seed(0)
+        random = torch.Generator().manual_seed(0)
+        lifter = make_lifter("graph_mlp_27", H36M_16, 4)  # which drops units and paths
+        settings = adapt_settings(batch=8, warmup=1)
+        method = make_method("poseda", settings, source, target, random, 27)
+        sampler = Sampler(source, random, 27, (1, 2))
+        schedule = Schedule(8, 8, 1e-3, 0.0)
+        run = RunFolder(tmp_path / folder)
+        return Training(lifter, sampler, schedule, run, random, method, checkpoint_every=4)
+
+    whole = training("whole")
+    whole.run()
+    killed = training("killed")
+    killed.total = 4
+    killed.run()
+    torch.rand(7)  # some other use of the global generator
+    resumed = training("killed")
+    resumed.run()
+    assert resumed.iteration == whole.iteration == 9
+    assert all(map(torch.equal, *(t.lifter.parameters() for t in (resumed, whole))))
+
+
+@pytest.mark.parametrize("name", ["videopose3d_27", "graph_mlp_27", "st_gcn"])
+def test_weights_of_any_lifter_lift_keypoints(
+    name: str, tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet]
+) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "lifter.safetensors"
+    module = make_lifter(name, H36M_16, 8).eval()
+    save_lifter(path, NamedLifter(module, name, 8, H36M_16))
+    poses = pose_sets[1].rows(slice(0, 200))
+    lifted = Lifter.load(path, device="cpu")(poses)
+    frames = frames_of(module)
+    given = poses.pose2d if frames == 1 else poses.pose2d[poses.windows(frames)]
+    expected = module(given).detach().numpy()
+    np.testing.assert_allclose(lifted.pose3d, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [Slope, DenseSlope])

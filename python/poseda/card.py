@@ -116,7 +116,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def markdown(card: ModelCard, lifter: str, width: int, joints: int) -> str:
+def markdown(card: ModelCard, lifter: str, width: int, joints: int, frames: int = 1) -> str:
     """The card for a reader.
 
     Args:
@@ -124,16 +124,19 @@ def markdown(card: ModelCard, lifter: str, width: int, joints: int) -> str:
         lifter: name of the network.
         width: of its hidden layers.
         joints: of its input and output.
+        frames: of its input.
     """
+    shape = f"{joints}, 2" if frames == 1 else f"{frames} frames, {joints}, 2"
+    middle = "" if frames == 1 else ", of the middle frame"
     lines = [f"# Model card: {lifter}, {joints} joints", ""]
     lines += _table(
         {
             "method": card.method,
             "seed": card.seed,
             "network": f"{lifter}, width {width}",
-            "input": f"(B, {joints}, 2) keypoints, screen-normalised: width to [-1, 1], y down",
+            "input": f"(B, {shape}) keypoints, screen-normalised: width to [-1, 1], y down",
             "output": f"(B, {joints}, 3) metres relative to the root (joint 0), camera frame: "
-            "x right, y down, z forward",
+            f"x right, y down, z forward{middle}",
             "program": f"poseda {card.version or 'unknown'}, commit {card.commit or 'unknown'}",
         }
     )

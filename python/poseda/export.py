@@ -89,8 +89,8 @@ def describe(lifter: NamedLifter) -> dict[str, Any]:
         "parents": list(lifter.skeleton.parents),
         "input": f"keypoints ({shape}) float32, screen-normalised: of pixels x, y in an "
         "image of w x h with s = max(w, h), x' = (2 x - w) / s, y' = (2 y - h) / s",
-        "output": f"pose3d (B, {len(names)}, 3) float32, of the middle frame of several, metres "
-        "relative to joint 0, camera frame: x right, y down, z forward",
+        "output": f"pose3d (B, {len(names)}, 3) float32, metres relative to joint 0, camera frame: "
+        f"x right, y down, z forward{'' if frames_of(lifter.module) == 1 else '; middle frame'}",
         "card": None if lifter.card is None else json.loads(lifter.card.to_json()),
     }
 

@@ -1,7 +1,7 @@
 """A lifter's weights as safetensors, with what is needed to rebuild the lifter, and its card.
 
-The metadata holds ``lifter`` (its name), ``width``, ``joints`` (16 or 17) and, except in files of
-earlier versions, ``card`` (see `poseda.card`).
+The metadata holds ``lifter`` (its name), ``width``, ``joints`` (16 or 17), ``frames`` where it is
+not 1 and, except in files of earlier versions, ``card`` (see `poseda.card`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import nn
 from poseda.card import FILE_NAME, ModelCard, markdown, parse_card
 from poseda.config import MAX_WIDTH
 from poseda.files import atomic_write
-from poseda.networks.lifters import LIFTERS, make_lifter
+from poseda.networks.lifters import LIFTERS, frames_of, make_lifter
 from poseda_ext import H36M_16, H36M_17, Skeleton
 
 SKELETONS = {16: H36M_16, 17: H36M_17}
@@ -43,7 +43,8 @@ def save_lifter(path: Path, lifter: NamedLifter) -> None:
         temporary.write_bytes(lifter_bytes(lifter))
     if lifter.card is not None:
         with atomic_write(path.with_name(FILE_NAME)) as temporary:
-            text = markdown(lifter.card, lifter.name, lifter.width, lifter.skeleton.num_joints)
+            joints, frames = lifter.skeleton.num_joints, frames_of(lifter.module)
+            text = markdown(lifter.card, lifter.name, lifter.width, joints, frames)
             temporary.write_text(text, encoding="utf-8")
 
 
@@ -65,9 +66,10 @@ def card_text(path: Path) -> str:
     """
     with _opened(path) as file:
         name, width, skeleton, card = _described(file.metadata(), path)
+        frames = _frames(file.metadata(), path)
     if card is None:
         raise ValueError(f"{path}: has no card: it was saved by an earlier version")
-    return markdown(card, name, width, skeleton.num_joints)
+    return markdown(card, name, width, skeleton.num_joints, frames)
 
 
 def lifter_bytes(lifter: NamedLifter) -> bytes:
@@ -77,6 +79,8 @@ def lifter_bytes(lifter: NamedLifter) -> bytes:
         "width": str(lifter.width),
         "joints": str(lifter.skeleton.num_joints),
     }
+    if frames_of(lifter.module) > 1:
+        metadata["frames"] = str(frames_of(lifter.module))
     if lifter.card is not None:
         metadata["card"] = lifter.card.to_json()
     state = lifter.module.state_dict()
@@ -163,3 +167,11 @@ def _described(
         raise ValueError(f"{path}: width: got {width}, expected 1 to {MAX_WIDTH:,}")
     card = parse_card(metadata["card"], str(path)) if "card" in metadata else None
     return name, width, skeleton, card
+
+
+def _frames(metadata: Mapping[str, str] | None, path: Path) -> int:
+    """What the file says; the lifter itself decides when it is loaded."""
+    said = (metadata or {}).get("frames", "1")
+    if not (said.isascii() and said.isdecimal() and len(said) <= 6 and int(said) % 2):
+        raise ValueError(f"{path}: frames: got {said!r:.60}, expected an odd number")
+    return int(said)

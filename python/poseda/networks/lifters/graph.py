@@ -93,11 +93,26 @@ class PartitionConvolution(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(V, B, inputs) to (V, B, outputs)."""
-        nodes, batch, inputs = features.shape
-        rows = features.reshape(1, nodes * batch, inputs).expand(len(self.weight), -1, -1)
-        made = torch.baddbmm(self.bias, rows, self.weight)  # (K, V B, outputs)
-        gathered = self.gather @ made.reshape(len(self.weight) * nodes, -1)
-        return gathered.unflatten(1, (batch, -1))
+        bias = self.gather.unflatten(1, (len(self.bias), -1)).sum(-1) @ self.bias[:, 0]
+        return gathered(features, self.weight, self.gather) + bias[:, None]
+
+
+def gathered(features: Tensor, weight: Tensor, gather: Tensor) -> Tensor:
+    """Each node's channels times K weight matrices, and of these weighted sums over nodes.
+
+    Args:
+        features: (V, B, C).
+        weight: (K, C, outputs).
+        gather: (V, K V) the share of each product of each node (column) in a node (row).
+
+    Returns:
+        (V, B, outputs).
+    """
+    batch, outputs = features.shape[1], weight.shape[2]
+    rows = features.flatten(0, 1)
+    made = torch.cat([rows @ matrix for matrix in weight.unbind()])  # (K V B, outputs)
+    sums = gather @ made.view(gather.shape[1], batch * outputs)
+    return sums.view(len(gather), batch, outputs)
 
 
 class NodeNorm(nn.Module):
@@ -111,6 +126,13 @@ class NodeNorm(nn.Module):
         return self.norm(features.flatten(0, 1)).view(features.shape)
 
 
-def rooted(pose3d: Tensor) -> Tensor:
-    """(B, J, 3) relative to joint 0, which the graph lifters predict like the others."""
-    return pose3d - pose3d[:, :1]
+def nodes_first(features: Tensor) -> Tensor:
+    """(B, V, C) to (V, B, C), moved in memory too: a view would lie otherwise at batch 1 than at
+    others, which an exported program would have to tell apart."""
+    return features.transpose(0, 1).clone(memory_format=torch.contiguous_format)
+
+
+def rooted(features: Tensor) -> Tensor:
+    """(J, B, 3) to poses (B, J, 3) relative to joint 0, which the graph lifters predict like the
+    others."""
+    return (features - features[:1]).transpose(0, 1)

@@ -9,6 +9,7 @@ from poseda.networks.lifters.graph import (
     PartitionConvolution,
     bones_of,
     mirror_pairs,
+    nodes_first,
     partition,
     rooted,
 )
@@ -47,7 +48,8 @@ class GraphMLPLayer(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(J, B, C) to the same."""
         rows = self.joint_norm(features.movedim(0, -1))  # (B, C, J)
-        mixed = self.joint_mlp(rows).movedim(-1, 0) + self.joint_graph(rows.movedim(-1, 0))
+        near = self.joint_graph(nodes_first(rows.transpose(1, 2)))
+        mixed = near + self.joint_mlp(rows).movedim(-1, 0)
         features = features + self._some(mixed)
         normed = self.channel_norm(features)
         return features + self._some(self.channel_mlp(normed) + self.channel_graph(normed))
@@ -101,8 +103,8 @@ class GraphMLP(nn.Module):
         """(B, J, 2), or (B, T, J, 2) for several frames, to (B, J, 3)."""
         if self.frames > 1:
             pose2d = pose2d.transpose(1, 2).flatten(2)  # (B, J, 2 T), a joint's whole path
-        features = self.layers(self.embed(pose2d).transpose(0, 1))
-        return rooted(self.shrink(self.norm(features)).transpose(0, 1))
+        features = self.layers(nodes_first(self.embed(pose2d)))
+        return rooted(self.shrink(self.norm(features)))
 
 
 def graph_mlp(skeleton: Skeleton, width: int = 128) -> nn.Module:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from poseda.networks.lifters.graph import NodeNorm, bones_of, rooted
+from poseda.networks.lifters.graph import NodeNorm, bones_of, gathered, nodes_first, rooted
 from poseda_ext import Skeleton
 
 BLOCKS = 4
@@ -46,13 +46,11 @@ class SemanticConvolution(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(J, B, inputs) to (J, B, outputs)."""
-        joints, batch, inputs = features.shape
+        joints = len(features)
         logits = self.absent.scatter(0, self.places, self.logits)
         share = logits.view(joints, joints).softmax(1)  # of a joint (row), from another (column)
         gather = torch.cat((share * self.own, share * (1 - self.own)), 1)  # (J, 2 J)
-        rows = features.reshape(1, joints * batch, inputs).expand(2, -1, -1)
-        made = torch.bmm(rows, self.weight).reshape(2 * joints, -1)
-        return (gather @ made).unflatten(1, (batch, -1)) + self.bias
+        return gathered(features, self.weight, gather) + self.bias
 
 
 class SemGCN(nn.Module):
@@ -82,10 +80,10 @@ class SemGCN(nn.Module):
 
     def forward(self, pose2d: Tensor) -> Tensor:
         """(B, J, 2) to (B, J, 3)."""
-        hidden = self.expand(pose2d.transpose(0, 1))  # (J, B, width)
+        hidden = self.expand(nodes_first(pose2d))  # (J, B, width)
         for block in self.blocks:
             hidden = hidden + block(hidden)
-        return rooted(self.shrink(hidden).transpose(0, 1))
+        return rooted(self.shrink(hidden))
 
 
 def sem_gcn(skeleton: Skeleton, width: int = 128) -> nn.Module:

@@ -12,6 +12,7 @@ from poseda.networks.lifters.graph import (
     PartitionConvolution,
     bones_of,
     mirror_pairs,
+    nodes_first,
     partition,
     rooted,
 )
@@ -143,14 +144,13 @@ class STGCN(nn.Module):
             middle = (below[:, -1:] + above[:, :1]) / 2
             pose2d = torch.cat((below, middle, above), 1)
         points = self.input_norm(pose2d.flatten(1)).view(pose2d.shape)
-        joints = self.of_joints(points.transpose(0, 1))  # (V, B, 2 width)
+        joints = self.of_joints(nodes_first(points))  # (V, B, 2 width)
         limbs = joints.index_select(0, self.by_part).split(self.sizes)
         parts = self.of_parts(torch.stack([limb.amax(0) for limb in limbs]))
         whole = self.of_whole(parts.amax(0))
         coarse = self.join(torch.cat((whole.expand(parts.shape), parts), -1))
         levels = torch.cat((joints, coarse.index_select(0, self.part_of)), -1)
-        pose3d = self.shrink(self.attend(levels)).index_select(0, self.kept)
-        return rooted(pose3d.transpose(0, 1))
+        return rooted(self.shrink(self.attend(levels)).index_select(0, self.kept))
 
 
 def st_gcn(skeleton: Skeleton, width: int = 128) -> nn.Module:
