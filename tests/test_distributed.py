@@ -55,6 +55,7 @@ CELLS: dict[str, tuple[str | None, dict[str, Any]]] = {
             "critic_domain": "target",
         },
     ),
+    "poseaug": ("poseaug", {"steps": STEPS}),
 }
 #: In double precision nothing but the order of summation differs. In single precision Adam and
 #: RMSProp turn the round-off of gradients near zero into whole steps: there the losses agree.

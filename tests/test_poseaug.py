@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from poseda.config import AdaptSettings, PoseAugSettings
+from poseda.config import AdaptSettings, PoseAugSettings, Settings
 from poseda.data import PoseSet
 from poseda.data.sampler import Sampler
 from poseda.methods import PoseAug, check_method, make_method
@@ -554,6 +554,19 @@ def test_lifters_of_windows_are_refused(pose_sets: tuple[PoseSet, PoseSet]) -> N
     with pytest.raises(ValueError, match="method poseaug: got a lifter of 27 frames"):
         check_method("poseaug", 27)
     check_method("poseda", 27)
+
+
+def test_a_plan_with_windows_is_refused_before_it_starts(
+    tmp_path: Path, domains: tuple[Path, Path]
+) -> None:
+    pytest.importorskip("pydantic", reason="run folders need pydantic")
+    from poseda.experiment import Plan, check_plan
+
+    settings = Settings(
+        source=domains[0], target=domains[1], out=tmp_path / "run", lifter="videopose3d_27"
+    )
+    with pytest.raises(ValueError, match="method poseaug: got a lifter of 27 frames"):
+        check_plan(Plan(settings, ("source-only", "poseaug"), (0,)))
 
 
 @pytest.mark.parametrize(
