@@ -236,8 +236,8 @@ def test_learned_rotation_finds_the_view_of_the_target(pose_sets: Sets) -> None:
     source, target = pose_sets
     assert source.pose3d is not None
     tilt = torch.tensor([0.35, 0.0, 0.0]).expand(len(source), 3)
-    rows = torch.arange(len(source)) % len(target)
-    placed = place_as_target(Sampler(target, torch.Generator()), rows, source.pose3d, None, tilt)
+    rows, random = torch.arange(len(source)) % len(target), torch.Generator()
+    placed = place_as_target(Sampler(target, random), rows, source.pose3d, rotation=tilt)
     assert placed.pose2d is not None
     tilted = dataclasses.replace(target.rows(rows), pose2d=placed.pose2d)
     made = local(

@@ -1,12 +1,14 @@
-"""Where made poses stand, and what of them is in sight."""
+"""Where made poses stand, what of them is in sight, and the pairs that they make."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from poseda.alignment import gpa_of_seen
+from poseda.alignment import gpa_of_seen, gpa_of_windows
 from poseda.data.sampler import Sampler
+from poseda.distributed import world_size
+from poseda.methods.method import Pairs
 from poseda_ext import augment
 from poseda_ext.ops import Augmented
 from poseda_ext.reference import MIN_DEPTH
@@ -16,6 +18,8 @@ def place_as_source(
     source: Sampler,
     rows: Tensor,
     pose: Tensor,
+    *,
+    bone_rotation: Tensor | None = None,
     bone_scale: Tensor | None = None,
     rotation: Tensor | None = None,
 ) -> Augmented:
@@ -25,12 +29,12 @@ def place_as_source(
         source: labelled poses.
         rows: (B,) of which the poses were made.
         pose: (B, J, 3) metres, any origin.
-        bone_scale: (B, J-1) to scale bones by first, as in `augment`.
-        rotation: (B, 3) to turn the body by next, as in `augment`.
+        bone_rotation, bone_scale, rotation: (B, ...) how to move them first, as in `augment`.
     """
     root, intrinsics = source.pose3d(rows)[:, 0], source.intrinsics(rows)
     return augment(
         pose,
+        bone_rotation=bone_rotation,
         bone_scale=bone_scale,
         rotation=rotation,
         root=root,
@@ -43,6 +47,8 @@ def place_as_target(
     target: Sampler,
     rows: Tensor,
     pose: Tensor,
+    *,
+    bone_rotation: Tensor | None = None,
     bone_scale: Tensor | None = None,
     rotation: Tensor | None = None,
 ) -> Augmented:
@@ -52,7 +58,7 @@ def place_as_target(
     Args:
         target: 2D poses.
         rows: (B,) of the target, one for each pose.
-        pose, bone_scale, rotation: as in `place_as_source`.
+        pose, bone_rotation, bone_scale, rotation: as in `place_as_source`.
     """
     skeleton = target.poses.skeleton
     target2d, intrinsics = target.pose2d(rows), target.intrinsics(rows)
@@ -60,6 +66,7 @@ def place_as_target(
     if seen is None:
         return augment(
             pose,
+            bone_rotation=bone_rotation,
             bone_scale=bone_scale,
             rotation=rotation,
             target2d=target2d,
@@ -67,9 +74,75 @@ def place_as_target(
             skeleton=skeleton,
         )
     # the op's box is around all joints
-    turned = augment(pose, bone_scale=bone_scale, rotation=rotation, skeleton=skeleton).pose3d
+    turned = augment(
+        pose,
+        bone_rotation=bone_rotation,
+        bone_scale=bone_scale,
+        rotation=rotation,
+        skeleton=skeleton,
+    ).pose3d
     root = gpa_of_seen(turned, target2d, intrinsics, seen)
     return augment(turned, root=root, intrinsics=intrinsics, skeleton=skeleton)
+
+
+def placed_pairs(
+    source: Sampler,
+    target: Sampler | None,
+    rows: Tensor,
+    pose: Tensor,
+    *,
+    bone_rotation: Tensor | None = None,
+    bone_scale: Tensor | None = None,
+    rotation: Tensor | None = None,
+) -> Pairs:
+    """Training pairs of moved source poses.
+
+    Args:
+        source: labelled poses.
+        target: what they are aligned with, rows drawn anew; None leaves them before the source's
+            camera.
+        rows: (B,) of the source, or windows (B, T).
+        pose: (B, J, 3) metres, any origin; (B, T, J, 3) of windows.
+        bone_rotation, bone_scale, rotation: (B, ...) how to move them, as in `augment`; all frames
+            of a window alike.
+    """
+    moved = {"bone_rotation": bone_rotation, "bone_scale": bone_scale, "rotation": rotation}
+    if rows.dim() == 2:
+        return _window_pairs(source, target, rows, pose, moved)
+    if target is None:
+        made = place_as_source(source, rows, pose, **moved)
+    else:
+        made = place_as_target(target, target.rows(batch_of(rows)), pose, **moved)
+    assert made.root is not None and made.pose2d is not None
+    return Pairs(made.pose2d, made.pose3d, visible(made.pose3d, made.root, made.pose2d))
+
+
+def _window_pairs(
+    source: Sampler,
+    target: Sampler | None,
+    rows: Tensor,
+    pose: Tensor,
+    moved: dict[str, Tensor | None],
+) -> Pairs:
+    """`placed_pairs` of windows."""
+    skeleton = source.poses.skeleton
+    every = {name: None if value is None else value[:, None] for name, value in moved.items()}
+    turned = augment(pose, **every, skeleton=skeleton).pose3d  # (B, T, J, 3)
+    if target is None:
+        root, intrinsics = pose[:, :, 0], source.intrinsics(rows)
+    else:
+        there = target.rows(batch_of(rows))
+        intrinsics = target.intrinsics(there)
+        root = gpa_of_windows(turned, target.pose2d(there), intrinsics, target.seen(there))
+    placed = augment(turned, root=root, intrinsics=intrinsics, skeleton=skeleton)
+    assert placed.pose2d is not None
+    keep = visible(turned, root, placed.pose2d).all(1)
+    return Pairs(placed.pose2d, turned[:, turned.shape[1] // 2], keep)
+
+
+def batch_of(rows: Tensor) -> int:
+    """The batch of all processes together, of which these rows are one's share."""
+    return world_size() * len(rows)
 
 
 def visible(pose3d: Tensor, root: Tensor, pose2d: Tensor) -> Tensor:

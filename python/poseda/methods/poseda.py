@@ -16,11 +16,9 @@ from typing import Any
 
 from torch import Tensor
 
-from poseda.alignment import gpa_of_windows
 from poseda.methods.lpa import LocalPoseAugmentation
 from poseda.methods.method import Pairs, Task
-from poseda.methods.placing import place_as_source, place_as_target, visible
-from poseda_ext import augment
+from poseda.methods.placing import placed_pairs
 
 
 class PoseDA:
@@ -49,48 +47,17 @@ class PoseDA:
         return {} if self.local is None else self.local.describe()
 
     def pairs(self) -> Pairs:
-        if self.source.frames > 1:
-            return self._window_pairs()
-        batch = self.settings.batch
+        target = self.target if self.gpa else None
         if self.local is None:
-            rows = self.source.rows(batch)
-            pose, bone_scale, rotation = self.source.pose3d(rows), None, None
-        else:
-            rows, (_, bone_scale, rotation, pose) = self.local.latest
-        if self.gpa:
-            there = self.target.rows(batch)
-            made = place_as_target(self.target, there, pose, bone_scale, rotation)
-        else:
-            made = place_as_source(self.source, rows, pose, bone_scale, rotation)
-        assert made.root is not None and made.pose2d is not None
-        return Pairs(made.pose2d, made.pose3d, visible(made.pose3d, made.root, made.pose2d))
-
-    def _window_pairs(self) -> Pairs:
-        """`pairs` over (B, T) frames."""
-        skeleton, batch = self.skeleton, self.settings.batch
-        rows = self.source.rows(batch) if self.local is None else self.local.latest.rows
-        pose = self.source.pose3d(rows)  # (B, T, J, 3)
-        root, intrinsics = pose[:, :, 0], self.source.intrinsics(rows)
-        if self.local is not None:
-            made = self.local.latest.made
-            turned = augment(
-                pose,
-                bone_rotation=made.bone_rotation[:, None],
-                bone_scale=made.bone_scale[:, None],
-                rotation=made.rotation[:, None],
-                skeleton=skeleton,
-            ).pose3d
-        else:
-            turned = augment(pose, skeleton=skeleton).pose3d
-        if self.gpa:
-            there = self.target.rows(batch)
-            intrinsics = self.target.intrinsics(there)
-            target2d, seen = self.target.pose2d(there), self.target.seen(there)
-            root = gpa_of_windows(turned, target2d, intrinsics, seen)
-        placed = augment(turned, root=root, intrinsics=intrinsics, skeleton=skeleton)
-        assert placed.pose2d is not None
-        keep = visible(turned, root, placed.pose2d).all(1)
-        return Pairs(placed.pose2d, turned[:, turned.shape[1] // 2], keep)
+            rows = self.source.rows(self.settings.batch)
+            return placed_pairs(self.source, target, rows, self.source.pose3d(rows))
+        rows, made = self.local.latest
+        scaled = {"bone_scale": made.bone_scale, "rotation": made.rotation}
+        if rows.dim() == 1:
+            return placed_pairs(self.source, target, rows, made.turned, **scaled)
+        pose = self.source.pose3d(rows)  # of which the generator saw the middle frame
+        turned = {"bone_rotation": made.bone_rotation, **scaled}
+        return placed_pairs(self.source, target, rows, pose, **turned)
 
     def state_dict(self) -> dict[str, Any]:
         return {} if self.local is None else self.local.state_dict()

@@ -87,12 +87,12 @@ class Projections:
         self, rows: Tensor, there: Tensor | None, made: Transformation
     ) -> tuple[Tensor, Tensor | None]:
         """(B, J, 2) projections, and the joints (B, J) that the critic may look at."""
-        moved = made.turned, made.bone_scale, made.rotation
+        moved = {"bone_scale": made.bone_scale, "rotation": made.rotation}
         if self.gpa:
             assert there is not None
-            placed = place_as_target(self.target, there, *moved)
+            placed = place_as_target(self.target, there, made.turned, **moved)
         else:
-            placed = place_as_source(self.source, rows, *moved)
+            placed = place_as_source(self.source, rows, made.turned, **moved)
         assert placed.pose2d is not None
         seen = None if there is None else self.target.seen(there)
         if not self.of_target:

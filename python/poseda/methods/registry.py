@@ -11,6 +11,7 @@ from torch import nn
 
 from poseda.config import AdaptSettings
 from poseda.data.poseset import PoseSet
+from poseda.methods.baselines import RandomAugmentation
 from poseda.methods.method import LabelledPairs, Method, Task
 from poseda.methods.poseaug import PoseAug
 from poseda.methods.poseda import PoseDA
@@ -57,6 +58,21 @@ _ENTRIES = {
         "harder poses and views, made from the source alone (Gong et al., CVPR 2021)",
         PoseAug,
         windows=False,
+    ),
+    "random-rotation": Entry(
+        "+ GPA, random rotation",
+        "GPA of source poses turned about the vertical at random (PoseDA, Table 6)",
+        lambda task: RandomAugmentation(task, rotation=True, lengths=False),
+    ),
+    "random-lengths": Entry(
+        "+ GPA, random lengths",
+        "GPA of source poses with random bone lengths (PoseDA, Table 6)",
+        lambda task: RandomAugmentation(task, rotation=False, lengths=True),
+    ),
+    "random-both": Entry(
+        "+ GPA, both random",
+        "both of these (PoseDA, Table 6)",
+        lambda task: RandomAugmentation(task, rotation=True, lengths=True),
     ),
     "oracle": Entry(
         "oracle",

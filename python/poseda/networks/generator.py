@@ -83,15 +83,12 @@ class Generator(nn.Module):
         if self.rotation is not None and self.kind == "network":
             nn.init.kaiming_normal_(self.rotation.last.weight, a=LEAK)
             self.rotation.requires_grad_(False)
-        # The torso keeps its direction, and the upper torso its length: the first would be a
-        # rotation of the body, the second trades body size for depth (PoseAug).
+        # The torso keeps its direction: turning it would be a rotation of the body (PoseAug).
         spine, thorax = skeleton.bone("Spine"), skeleton.bone("Thorax")
         angle_limit = torch.full((skeleton.num_bones, 1), settings.max_bone_angle)
         angle_limit[[spine, thorax]] = 0
-        spread = torch.zeros(len(skeleton.bone_groups), skeleton.num_bones)
-        for group, members in enumerate(skeleton.bone_groups):
-            spread[group, list(members)] = 0.0 if thorax in members else settings.max_bone_scale
         self.register_buffer("angle_limit", angle_limit, persistent=False)
+        spread = bone_spread(skeleton, settings.max_bone_scale)
         self.register_buffer("spread", spread, persistent=False)
         self.register_buffer("tilt", torch.tensor([1.0, 0.0, 0.0]), persistent=False)
 
@@ -139,3 +136,12 @@ class Generator(nn.Module):
         rotation = torch.empty(world_size() * len(shown), 3, device=shown.device)
         rotation = own_rows(rotation.uniform_(-limit, limit, generator=random))
         return self.tilt * rotation if self.kind == "tilt" else rotation
+
+
+def bone_spread(skeleton: Skeleton, limit: float) -> Tensor:
+    """(G, J-1): takes numbers from -1 to 1, one for each group of bones, to their relative changes
+    of length. The upper torso keeps its length, which would trade body size for depth (PoseAug)."""
+    spread = torch.zeros(len(skeleton.bone_groups), skeleton.num_bones)
+    for group, members in enumerate(skeleton.bone_groups):
+        spread[group, list(members)] = 0.0 if skeleton.bone("Thorax") in members else limit
+    return spread
