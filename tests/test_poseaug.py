@@ -24,6 +24,7 @@ from poseda.methods.poseaug import bone_lengths, error_groups, range_loss, swap
 from poseda.networks import augmentor
 from poseda.networks.augmentor import MAX_BONE_RATIO, Augmentation, Augmentor, Critic3D
 from poseda.networks.lifters import make_lifter
+from poseda.training import graphs
 from poseda.training.loop import Schedule, Training
 from poseda.training.run_folder import RunFolder
 from poseda_ext import H36M_16, H36M_17, augment, bones
@@ -41,15 +42,19 @@ def small_networks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
 
 def make(
-    pose_sets: tuple[PoseSet, PoseSet], batch: int = 32, gan_lr: float = 1e-4, **own: Any
+    pose_sets: tuple[PoseSet, PoseSet],
+    batch: int = 32,
+    gan_lr: float = 1e-4,
+    device: str = "cpu",
+    **own: Any,
 ) -> PoseAug:
     torch.manual_seed(0)
-    source, target = (poses.train for poses in pose_sets)
+    source, target = (poses.train.to(device) for poses in pose_sets)
     settings = AdaptSettings(
         steps=STEPS, batch=batch, warmup=4, gan_lr=gan_lr, poseaug=PoseAugSettings(**own)
     )
-    lifter = make_lifter("videopose3d", source.skeleton, 16)
-    random = torch.Generator().manual_seed(0)
+    lifter = make_lifter("videopose3d", source.skeleton, 16).to(device)
+    random = torch.Generator(device).manual_seed(0)
     method = make_method("poseaug", settings, source, target, random, 1, lifter)
     assert isinstance(method, PoseAug)
     return method
@@ -58,7 +63,7 @@ def make(
 def make_training(folder: Path, pose_sets: tuple[PoseSet, PoseSet], **own: Any) -> Training:
     method = make(pose_sets, 16, **own)
     assert method.lifter is not None
-    source = Sampler(pose_sets[0].train, method.random)
+    source = method.source
     schedule = Schedule(STEPS, 16, 1e-3, 0.0)
     return Training(
         method.lifter, source, schedule, RunFolder(folder), method.random, method,
@@ -545,7 +550,39 @@ def test_everything_lies_on_the_device(
     assert method.pairs().pose2d.is_meta
 
 
+@pytest.mark.gpu
+def test_graphs_neither_wait_nor_train_otherwise(
+    tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = []
+    for warm_up in (graphs.WARM_UP, 1_000_000):  # replayed, and eager
+        monkeypatch.setattr(graphs, "WARM_UP", warm_up)
+        training = make_training(tmp_path, pose_sets, device="cuda", epochs=1)
+        training.lifter.train()
+        start = values(training.lifter)
+        for iteration in range(40):
+            training.iteration = min(iteration, training.total - 1)
+            if iteration == 30:
+                torch.cuda.set_sync_debug_mode("error")
+            training.step()
+        torch.cuda.set_sync_debug_mode("default")
+        assert isinstance(training.method, PoseAug)
+        captured = [step.captured for step in (training.method.augmentor_step, *training.turns)]
+        assert captured == [warm_up < 40] * 3
+        ends.append(values(training.lifter))
+    assert (ends[0] - ends[1]).norm() < 0.1 * (ends[1] - start).norm()
+
+
 # --- use
+
+
+def test_figures_are_of_the_method_that_adapts() -> None:
+    pytest.importorskip("pydantic", reason="run folders need pydantic")
+    from poseda.report import _shown
+
+    assert _shown(("source-only", "control", "poseaug")) == "poseaug"
+    assert _shown(("source-only", "poseaug", "gpa", "oracle")) == "gpa"
+    assert _shown(("source-only", "control")) == "control"
 
 
 def test_lifters_of_windows_are_refused(pose_sets: tuple[PoseSet, PoseSet]) -> None:

@@ -178,13 +178,22 @@ def _describe(record: dict[str, float]) -> str:
     return ", ".join(parts)
 
 
+def _shown(methods: Sequence[str]) -> str:
+    """The method that the figures are of: PoseDA or a half of it, else the last that adapts."""
+    for name in ("poseda", "gpa", "lpa"):
+        if name in methods:
+            return name
+    adapting = [name for name in methods if name not in ("source-only", "control", "oracle")]
+    return (adapting or methods)[-1]
+
+
 def draw_figures(plan: Plan) -> list[tuple[Path, str]]:
     """The figures of the first seed, with captions."""
     folder = plan.settings.out / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     seed = plan.seeds[0]
     source, target = load_data(plan.settings)
-    best = next(m for m in ("poseda", "gpa", "lpa", *plan.methods) if m in plan.methods)
+    best = _shown(plan.methods)
     drawn: list[tuple[Path, str]] = []
 
     def keep(figure: figures.Figure, name: str, caption: str) -> None:

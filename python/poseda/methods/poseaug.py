@@ -304,8 +304,8 @@ class PoseAug:
         return Latest(*(torch.zeros(shape, device=device) for shape in shapes))
 
     def _source_pairs(self, size: int) -> Tensor:
-        """(size, 5J) as the store holds them."""
-        rows = torch.arange(size, device=self.source.device) % len(self.source.poses)
+        """(size, 5J) as the store holds them, from all of the set."""
+        rows = torch.arange(size, device=self.source.device) * len(self.source.poses) // size
         pose = self.source.pose3d(rows)
         pose = pose - pose[:, :1]
         return torch.cat((self.source.pose2d(rows).flatten(1), pose.flatten(1)), 1)
