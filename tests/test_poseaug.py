@@ -24,6 +24,7 @@ from poseda.methods.poseaug import bone_lengths, error_groups, range_loss, swap
 from poseda.networks import augmentor
 from poseda.networks.augmentor import MAX_BONE_RATIO, Augmentation, Augmentor, Critic3D
 from poseda.networks.lifters import make_lifter
+from poseda.networks.weights import read_card
 from poseda.training import graphs
 from poseda.training.loop import Schedule, Training
 from poseda.training.run_folder import RunFolder
@@ -637,3 +638,5 @@ def test_command_trains_and_reports(
     assert {row["method"] for row in rows} == {"source-only", "poseaug"}
     assert all(math.isfinite(row["mpjpe"]) for row in rows)
     assert "PoseAug" in (tmp_path / "report.md").read_text()
+    card = read_card(tmp_path / "seed0" / "poseaug" / "lifter.safetensors")
+    assert card is not None and card.target is None  # it has learned nothing of it

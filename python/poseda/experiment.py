@@ -28,7 +28,13 @@ from poseda.data.target import Target, load_target
 from poseda.device import pick_device
 from poseda.distributed import from_first, is_first, world_size
 from poseda.files import atomic_write
-from poseda.methods import check_method, looks_at_labels, make_method, seen_enough
+from poseda.methods import (
+    check_method,
+    learns_from_target,
+    looks_at_labels,
+    make_method,
+    seen_enough,
+)
 from poseda.metrics import Metrics
 from poseda.networks.lifters import default_width, frames_of, lift, lift_poses, make_lifter
 from poseda.networks.weights import (
@@ -367,7 +373,7 @@ def _card(
         method=method or "source-only",
         seed=seed,
         source=_data_card(source),
-        target=None if method in (None, "control") else _data_card(target),
+        target=_data_card(target) if method and learns_from_target(method) else None,
         settings={name: recipe[name] for name in names},
         start=None if settings.weights is None else start,
         version=version,

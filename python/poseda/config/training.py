@@ -47,7 +47,7 @@ class AdaptSettings:
     """Iterations of critic and generator, where a method has them, before the lifter's first step
     (w)."""
     gan_lr: float = 1e-4
-    """Learning rate of critic and generator ."""
+    """Learning rate of critic and generator (RMSProp in PoseDA, Adam in PoseAug)."""
     poseda: PoseDASettings = field(default_factory=PoseDASettings)
     poseaug: PoseAugSettings = field(default_factory=PoseAugSettings)
     options: tuple[str, ...] = ()

@@ -32,6 +32,7 @@ class Entry:
     says: str  #: what it does, in a line
     make: Maker | None  #: None: the lifter is left as it is
     labels: bool = False  #: whether it looks at the target's 3D
+    target: bool = True  #: whether it learns from the target
     windows: bool = True  #: whether it makes windows, for a lifter of several frames
 
 
@@ -41,6 +42,7 @@ _ENTRIES = {
         "control",
         "trains as long on the source alone: what adaptation has to beat",
         lambda task: LabelledPairs(task.source, task.settings.batch),
+        target=False,
     ),
     "gpa": Entry(
         "+ GPA",
@@ -57,6 +59,7 @@ _ENTRIES = {
         "PoseAug",
         "harder poses and views, made from the source alone (Gong et al., CVPR 2021)",
         PoseAug,
+        target=False,
         windows=False,
     ),
     "random-rotation": Entry(
@@ -114,6 +117,11 @@ def check_method(name: str, frames: int = 1) -> None:
 def looks_at_labels(name: str) -> bool:
     """Whether a method is a yardstick that is given the target's 3D."""
     return name in _ENTRIES and _ENTRIES[name].labels
+
+
+def learns_from_target(name: str) -> bool:
+    """Whether a method is given anything of the target to learn from."""
+    return name not in _ENTRIES or (_ENTRIES[name].make is not None and _ENTRIES[name].target)
 
 
 def make_method(
