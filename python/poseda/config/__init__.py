@@ -4,6 +4,7 @@
 `AdaptSettings`.
 """
 
+from poseda.config.adaptpose import AdaptPoseSettings
 from poseda.config.checks import MAX_BATCH, MAX_WIDTH, check_numbers
 from poseda.config.keypoints import KeypointSettings
 from poseda.config.poseaug import PoseAugSettings
@@ -14,6 +15,7 @@ from poseda.config.training import AdaptSettings, PretrainSettings
 __all__ = [
     "MAX_BATCH",
     "MAX_WIDTH",
+    "AdaptPoseSettings",
     "AdaptSettings",
     "FlatKeypoints",
     "KeypointSettings",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from poseda.config.adaptpose import AdaptPoseSettings
 from poseda.config.checks import MAX_BATCH, check_numbers
 from poseda.config.poseaug import PoseAugSettings
 from poseda.config.poseda import PoseDASettings
@@ -50,6 +51,7 @@ class AdaptSettings:
     """Learning rate of critic and generator (RMSProp in PoseDA, Adam in PoseAug)."""
     poseda: PoseDASettings = field(default_factory=PoseDASettings)
     poseaug: PoseAugSettings = field(default_factory=PoseAugSettings)
+    adaptpose: AdaptPoseSettings = field(default_factory=AdaptPoseSettings)
     options: tuple[str, ...] = ()
     """name=value settings of a method of your own (--method package.module:Class)."""
 

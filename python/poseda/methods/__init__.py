@@ -1,5 +1,6 @@
 """The methods, by name. Each is one file; `Method` is what the training loop asks of it."""
 
+from poseda.methods.adaptpose import AdaptPose
 from poseda.methods.method import Labelled, LabelledPairs, Method, Pairs, Task, labelled_pairs
 from poseda.methods.poseaug import PoseAug
 from poseda.methods.poseda import PoseDA
@@ -19,6 +20,7 @@ from poseda.methods.registry import (
 __all__ = [
     "COMPARED",
     "METHODS",
+    "AdaptPose",
     "Labelled",
     "LabelledPairs",
     "Maker",

@@ -11,6 +11,7 @@ from torch import nn
 
 from poseda.config import AdaptSettings
 from poseda.data.poseset import PoseSet
+from poseda.methods.adaptpose import AdaptPose
 from poseda.methods.baselines import RandomAugmentation
 from poseda.methods.method import LabelledPairs, Method, Task
 from poseda.methods.poseaug import PoseAug
@@ -61,6 +62,11 @@ _ENTRIES = {
         PoseAug,
         target=False,
         windows=False,
+    ),
+    "adaptpose": Entry(
+        "AdaptPose",
+        "generates motions and cameras that look like the target (Gholami et al., CVPR 2022)",
+        AdaptPose,
     ),
     "random-rotation": Entry(
         "+ GPA, random rotation",
