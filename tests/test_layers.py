@@ -11,6 +11,7 @@ LAYERS = (
     ("__init__", "__main__", "cli"),
     ("runner", "report"),
     ("experiment",),
+    ("plan",),
     ("lifter", "export"),
     ("methods", "training"),
     ("networks", "outputs", "figures"),

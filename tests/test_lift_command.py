@@ -14,9 +14,10 @@ pytest.importorskip("tyro", reason="the command line needs tyro")
 
 from poseda.config import KeypointSettings, Settings
 from poseda.data.synthetic import make_target
-from poseda.experiment import Plan, _recipe, absolute_paths, load_plan, start_plan
+from poseda.experiment import _recipe
 from poseda.networks.lifters import make_lifter
 from poseda.networks.weights import NamedLifter, read_card, save_lifter
+from poseda.plan import Plan, absolute_paths, load_plan, start_plan
 from poseda_ext import H36M_16, H36M_17
 from tests.commands import refused, run
 

@@ -22,15 +22,10 @@ from poseda.data.prepare import PREPARATIONS, Preparation
 from poseda.data.target import load_target
 from poseda.distributed import from_first, is_first, joined, launched, speaks_first
 from poseda.experiment import (
-    Plan,
-    absolute_paths,
-    check_new,
     check_plan,
     collect_results,
     evaluate_lifter,
-    load_plan,
     parse_camera_classes,
-    start_plan,
     target_lines,
     weights_of,
     write_json,
@@ -41,6 +36,7 @@ from poseda.keypoints.files import find_files
 from poseda.lifter import Lifter, check_ending
 from poseda.methods import COMPARED, described, title
 from poseda.networks.weights import card_text, load_lifter
+from poseda.plan import Plan, absolute_paths, check_new, load_plan, start_plan
 from poseda.protocol import PROTOCOLS, ProtocolName
 from poseda.report import COLUMNS, gain, table, write_report
 from poseda.runner import run_plan
@@ -316,8 +312,8 @@ def _show_results(plan: Plan) -> None:
         for line in gain(rows):
             out.print(line, soft_wrap=True, markup=False, highlight=False)
     if len(plan.seeds) == 1:
-        for method in plan.methods:
-            print(f"weights, {title(method)}: {weights_of(plan, method, plan.seeds[0])}")
+        for row in plan.variants:
+            print(f"weights, {title(row.name)}: {weights_of(plan, row, plan.seeds[0])}")
     print(f"report: {report}")
     print(f"figures: {report.parent / 'figures'}")
     if rows:

@@ -1,21 +1,22 @@
 """Runs: pre-train a lifter, adapt it by each method and seed, evaluate, all resumable.
 
-A run folder holds ``config.json``, a folder per seed and training (``seed0/pretrain``,
-``seed0/poseda``, ...; see `poseda.training.run_folder`), ``results.json``, ``report.md`` and
-``figures/``.
+A run folder holds ``config.json`` (a `poseda.plan.Plan`), a folder per seed and training
+(``seed0/pretrain``, ``seed0/poseda``, ...; see `poseda.training.run_folder`), ``results.json``,
+``report.md`` and ``figures/``.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from torch import nn
 
 from poseda.cameras import ESTIMATE
@@ -33,6 +34,7 @@ from poseda.methods import (
     learns_from_target,
     looks_at_labels,
     make_method,
+    parts_of,
     seen_enough,
 )
 from poseda.metrics import Metrics
@@ -45,6 +47,7 @@ from poseda.networks.weights import (
     read_card,
     save_lifter,
 )
+from poseda.plan import PRETRAINING, SOURCE_ONLY, Job, Plan, Variant
 from poseda.protocol import PROTOCOLS, Protocol
 from poseda.training.loop import Progress, Schedule, Training
 from poseda.training.run_folder import RunFolder
@@ -60,98 +63,6 @@ CARD_COLUMNS = (
 #: what a row of results says of the weights that it is of
 CHECKPOINTS = {"last": "last", "best-on-test": "best on test (oracle)"}
 PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run folder is to hold."""
-
-    settings: Settings
-    methods: tuple[str, ...]
-    seeds: tuple[int, ...]
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-    def __post_init__(self) -> None:
-        for name, values in (("methods", self.methods), ("seeds", self.seeds)):
-            if not values or len(set(values)) < len(values):
-                raise ValueError(f"{name}: got {values}, expected at least one, and each once")
-        if not all(0 <= seed < 2**63 for seed in self.seeds):
-            raise ValueError(f"seeds: got {self.seeds}, expected numbers from 0 to 2^63 - 1")
-
-    def folder(self, method: str, seed: int) -> Path:
-        return self.settings.out / f"seed{seed}" / method.replace(":", "-")
-
-
-def start_plan(plan: Plan) -> None:
-    """Writes ``config.json`` into an empty folder.
-
-    Raises:
-        ValueError: as `check_new`.
-    """
-    out = plan.settings.out
-    check_new(out)
-    with atomic_write(out / "config.json") as path:
-        path.write_bytes(TypeAdapter(Plan).dump_json(plan, indent=2))
-
-
-def check_new(out: Path) -> None:
-    """Finds out whether a run may start in a folder, before anything is read or written.
-
-    Raises:
-        ValueError: if the folder holds a run already, or other files.
-    """
-    if (out / "config.json").exists():
-        raise ValueError(
-            f"out: {out} holds a run already; --resume {out} goes on with it, or choose another "
-            "--out"
-        )
-    if out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir()):
-        raise ValueError(f"out: {out} holds other files, expected a new or an empty folder")
-
-
-def absolute_paths(plan: Plan) -> Plan:
-    """The plan with data paths that hold from any working directory."""
-    settings = plan.settings
-    return replace(
-        plan,
-        settings=replace(
-            settings,
-            source=settings.source and settings.source.absolute(),
-            target=settings.target and settings.target.absolute(),
-            weights=settings.weights and settings.weights.absolute(),
-            keypoints=_absolute_photo(settings.keypoints),
-        ),
-    )
-
-
-def _absolute_photo(keypoints: KeypointSettings) -> KeypointSettings:
-    kind, colon, photo = (keypoints.camera or "").partition(":")
-    if kind != "exif" or not colon:
-        return keypoints
-    return replace(keypoints, camera=f"exif:{Path(photo).absolute()}")
-
-
-def load_plan(folder: Path) -> Plan:
-    """Reads ``config.json`` of a run folder, wherever the folder lies now.
-
-    Raises:
-        FileNotFoundError: if there is no such run.
-        ValueError: if the file holds something else.
-    """
-    path = folder / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file, expected the config of a run to resume")
-    try:
-        plan = TypeAdapter(Plan).validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ValueError(
-            f"{path}: is not the config of a run: {place}: {first['msg']} "
-            f"({error.error_count()} errors in all)"
-        ) from error
-    return Plan(replace(plan.settings, out=folder), plan.methods, plan.seeds)
 
 
 def parse_camera_classes(entries: tuple[str, ...]) -> dict[str, tuple[int, ...]] | None:
@@ -247,30 +158,36 @@ def check_plan(plan: Plan) -> None:
     Raises:
         FileNotFoundError, ValueError, TypeError: about data, device, weights, lifter or methods.
     """
-    settings = plan.settings
-    for method in plan.methods:
-        check_method(method)
-    pick_device(settings.device)
-    _check_batches(plan)
-    _, target = load_data(settings)
+    pick_device(plan.settings.device)
+    for start, jobs in plan.jobs():
+        _check_batches(start.settings, jobs)
+        _check_data(start.settings, jobs)
+        lifter = _check_lifter(start.settings)
+        for job in jobs:
+            check_method(str(job.method), frames_of(lifter.module))
+
+
+def _check_lifter(settings: Settings) -> NamedLifter:
     if settings.weights is not None:
-        lifter = _given_lifter(settings)
-    else:
-        lifter = fresh = _fresh_lifter(settings)
-        try:
-            lifter_bytes(fresh)
-        except Exception as error:  # a user's own module may hold anything
-            raise ValueError(f"lifter {fresh.name}: cannot be saved: {error!r}") from error
-    for method in plan.methods:
-        check_method(method, frames_of(lifter.module))
-    if set(plan.methods) != {"source-only"}:
+        return _given_lifter(settings)
+    fresh = _fresh_lifter(settings)
+    try:
+        lifter_bytes(fresh)
+    except Exception as error:  # a user's own module may hold anything
+        raise ValueError(f"lifter {fresh.name}: cannot be saved: {error!r}") from error
+    return fresh
+
+
+def _check_data(settings: Settings, jobs: Sequence[Job]) -> None:
+    _, target = load_data(settings)
+    if jobs:
         try:
             seen_enough(target.train)
         except ValueError as error:
             raise ValueError(f"{settings.target}: {error}") from error
-    for method in filter(looks_at_labels, plan.methods):
-        if target.pose3d is None:
-            raise ValueError(f"methods: got {method}, but {settings.target} has no pose3d")
+    for job in jobs:
+        if looks_at_labels(str(job.method)) and target.pose3d is None:
+            raise ValueError(f"methods: got {job.method}, but {settings.target} has no pose3d")
     protocol = PROTOCOLS[settings.protocol]
     labelled = target.pose3d is not None and bool((target.split == 1).any())
     if protocol.checkpoint == "best-on-test" and not labelled:
@@ -282,15 +199,12 @@ def check_plan(plan: Plan) -> None:
         protocol.check(SKELETONS[settings.joints])
 
 
-def _check_batches(plan: Plan) -> None:
+def _check_batches(settings: Settings, jobs: Sequence[Job]) -> None:
     """Processes that train together share each batch equally."""
-    settings, size = plan.settings, world_size()
-    batches = {}
-    if settings.weights is None:
-        batches["pretrain.batch"] = settings.pretrain.batch
-    if set(plan.methods) != {"source-only"}:
-        batches["adapt.batch"] = settings.adapt.batch
-    for name, batch in batches.items():
+    size = world_size()
+    batches = [] if settings.weights else [("pretrain.batch", settings.pretrain.batch)]
+    batches += [("adapt.batch", job.settings.adapt.batch) for job in jobs]
+    for name, batch in batches:
         if batch % size:
             raise ValueError(
                 f"{name}: got {batch} for {size} processes, expected a multiple of {size}: it is "
@@ -298,21 +212,17 @@ def _check_batches(plan: Plan) -> None:
             )
 
 
-def run_training(
-    settings: Settings, method: str | None, seed: int, folder: Path, progress: Progress
-) -> None:
+def run_training(job: Job, progress: Progress) -> None:
     """One training, from its checkpoint if there is one, until its weights lie in the folder.
 
     Processes that train together all call this; the first writes.
 
     Args:
-        settings: of the run.
-        method: None pre-trains; otherwise fine-tunes the pre-trained lifter of the same seed.
-        seed: of initial weights, sampling, noise and dropout.
-        folder: the training's own folder.
+        job: which.
         progress: called at each log point.
     """
-    run = RunFolder(folder)
+    settings, method, seed = job.settings, job.method, job.seed
+    run = RunFolder(job.folder)
     run.claim(_recipe(settings, method, seed))
     if from_first(run.weights_path.exists):
         return
@@ -324,7 +234,7 @@ def run_training(
     train = source.train.to(device)
     torch.manual_seed(seed)
     random = torch.Generator(device).manual_seed(seed)
-    lifter = _initial_lifter(settings, method, folder)
+    lifter = _initial_lifter(job)
     frames = frames_of(lifter.module)
     mixed = None
     if method is not None:
@@ -391,21 +301,28 @@ def _save(run: RunFolder, lifter: NamedLifter) -> None:
 
 
 def _recipe(settings: Settings, method: str | None, seed: int) -> dict[str, Any]:
-    """All that decides the numbers of one training."""
-    recipe: dict[str, Any] = TypeAdapter(Settings).dump_python(settings, mode="json")
-    for name in ("out", "device", "checkpoint_every", "camera_classes", "protocol"):
-        del recipe[name]
-    if method is not None and PROTOCOLS[settings.protocol].checkpoint == "best-on-test":
-        recipe["best-on-test"] = [settings.protocol, settings.checkpoint_every]
-    if settings.keypoints == KeypointSettings():
-        del recipe["keypoints"]  # a canonical file; runs of earlier versions lack it too
-    return {"method": method or "pretrain", "seed": seed, **recipe}
-
-
-def _initial_lifter(settings: Settings, method: str | None, folder: Path) -> NamedLifter:
+    """All that decides the numbers of one training, and nothing else."""
+    every: dict[str, Any] = TypeAdapter(Settings).dump_python(settings, mode="json")
+    recipe = {"method": method or "pretrain", "seed": seed}
+    recipe |= {name: every[name] for name in PRETRAINING}
     if method is None:
-        return _fresh_lifter(settings)
-    return load_lifter(folder.parent / "pretrain" / "lifter.safetensors", settings.lifter)
+        return recipe
+    recipe["target"] = every["target"]
+    if settings.keypoints != KeypointSettings():  # otherwise a canonical file
+        recipe["keypoints"] = every["keypoints"]
+    parts = parts_of(method)
+    recipe["adapt"] = {
+        name: value for name, value in every["adapt"].items() if parts is None or name in parts
+    }
+    if PROTOCOLS[settings.protocol].checkpoint == "best-on-test":
+        recipe["best-on-test"] = [settings.protocol, settings.checkpoint_every]
+    return recipe
+
+
+def _initial_lifter(job: Job) -> NamedLifter:
+    if job.start is None:
+        return _fresh_lifter(job.settings)
+    return load_lifter(job.start / "lifter.safetensors", job.settings.lifter)
 
 
 def _fresh_lifter(settings: Settings) -> NamedLifter:
@@ -486,11 +403,11 @@ def described(poses: PoseSet) -> dict[str, Any]:
     return {**said, "frames": frames}
 
 
-def result_row(plan: Plan, method: str, seed: int) -> dict[str, Any]:
+def result_row(plan: Plan, variant: Variant, seed: int) -> dict[str, Any]:
     """One row of ``results.json``: a lifter on the target's test part."""
-    settings = plan.settings
+    settings, method = plan.settings_of(variant), variant.method
     source, target = load_data(settings)
-    lifter = load_lifter(weights_of(plan, method, seed), settings.lifter)
+    lifter = load_lifter(weights_of(plan, variant, seed), settings.lifter)
     protocol = PROTOCOLS[settings.protocol]
     metrics = evaluate_lifter(lifter.module, target.test, protocol)
     row = metrics.as_row()
@@ -498,7 +415,9 @@ def result_row(plan: Plan, method: str, seed: int) -> dict[str, Any]:
     if bool((source.split == 1).any()):
         own = evaluate_lifter(lifter.module, source.test, protocol)
     return {
+        "row": variant.name,
         "method": method,
+        "changes": dict(variant.changes),
         "lifter": lifter.name,
         "width": lifter.width,
         "seed": seed,
@@ -513,12 +432,12 @@ def result_row(plan: Plan, method: str, seed: int) -> dict[str, Any]:
         "weights": None if settings.weights is None else str(settings.weights),
         "pretrain_steps": None if settings.weights else settings.pretrain.steps,
         "pretrain_batch": None if settings.weights else settings.pretrain.batch,
-        "adapt_steps": 0 if method == "source-only" else settings.adapt.steps,
+        "adapt_steps": 0 if method == SOURCE_ONLY else settings.adapt.steps,
         "adapt_batch": settings.adapt.batch,
         "precision": settings.precision,
         "protocol": protocol.name,
         "protocol_about": protocol.describe(lifter.skeleton),
-        "checkpoint": "last" if method == "source-only" else CHECKPOINTS[protocol.checkpoint],
+        "checkpoint": "last" if method == SOURCE_ONLY else CHECKPOINTS[protocol.checkpoint],
     }
 
 
@@ -528,29 +447,28 @@ def collect_results(plan: Plan) -> list[dict[str, Any]]:
     if target.pose3d is None or not bool((target.split == 1).any()):
         rows = []
     else:
-        rows = [result_row(plan, method, seed) for method in plan.methods for seed in plan.seeds]
+        rows = [result_row(plan, row, seed) for row in plan.variants for seed in plan.seeds]
     write_json(plan.settings.out / "results.json", rows)
     for row in rows:
-        _add_to_card(weights_of(plan, row["method"], row["seed"]), row, plan.settings.lifter)
+        _add_to_card(weights_of(plan, plan.variant(row["row"]), row["seed"]), row)
     return rows
 
 
-def _add_to_card(weights: Path, row: dict[str, Any], own: str) -> None:
+def _add_to_card(weights: Path, row: dict[str, Any]) -> None:
     """Lets a lifter's card name the lifter's own result."""
     result = {key: row[key] for key in CARD_COLUMNS}
     card = read_card(weights)
     if card is None or card.results == (result,):
         return
-    lifter = load_lifter(weights, own)
+    lifter = load_lifter(weights, row["lifter"])
     save_lifter(weights, replace(lifter, card=replace(card, results=(result,))))
 
 
-def weights_of(plan: Plan, method: str, seed: int) -> Path:
+def weights_of(plan: Plan, variant: Variant, seed: int) -> Path:
     """The file of a trained lifter."""
-    if method == "source-only":
-        return plan.folder("pretrain", seed) / "lifter.safetensors"
     best = PROTOCOLS[plan.settings.protocol].checkpoint == "best-on-test"
-    return plan.folder(method, seed) / ("best.safetensors" if best else "lifter.safetensors")
+    best = best and variant.method != SOURCE_ONLY
+    return plan.folder(variant, seed) / ("best.safetensors" if best else "lifter.safetensors")
 
 
 def write_json(path: Path, value: Any) -> None:

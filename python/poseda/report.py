@@ -13,14 +13,15 @@ import torch
 from poseda import figures
 from poseda.data import PoseSet
 from poseda.data.sampler import Sampler
-from poseda.experiment import Plan, described, load_data
+from poseda.experiment import described, load_data
 from poseda.figures import Stage, save_figure
-from poseda.files import atomic_write
+from poseda.files import atomic_write, plain_text
 from poseda.methods import make_method, title
 from poseda.methods.poseda import PoseDA
 from poseda.metrics import mpjpe
 from poseda.networks.lifters import lift_poses
 from poseda.networks.weights import NamedLifter, load_lifter
+from poseda.plan import SOURCE_ONLY, Plan, Variant
 from poseda.protocol import PROTOCOLS
 from poseda.training.run_folder import RunFolder
 from poseda_ext import augment
@@ -41,24 +42,27 @@ TOLD = {
 }
 SAMPLES = 4
 CLOUD = 20_000
+MOST_NAMES = 12  #: of subjects that a protocol line lists
 MIN_KEPT = 0.5  #: below this share of pairs in sight the report warns
 
 
 def table(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Header and cells: a line per method, mean and (with several seeds) standard deviation."""
+    """Header and cells: a line per row of the plan, mean and (with several seeds) standard
+    deviation."""
     classes = sorted(rows[0]["per_camera"]) if len(rows[0]["per_camera"]) > 1 else []
     header = ["method", *COLUMNS.values(), *classes, "on source"]
     lines = []
-    for method in dict.fromkeys(row["method"] for row in rows):
-        mine = [row for row in rows if row["method"] == method]
+    for name in dict.fromkeys(row["row"] for row in rows):
+        mine = [row for row in rows if row["row"] == name]
         values = [[row[column] for row in mine] for column in COLUMNS]
         values += [[row["per_camera"][name] for row in mine] for name in classes]
         values.append([row["source_mpjpe"] for row in mine])
-        lines.append([title(method), *(_spread(value) for value in values)])
+        lines.append([title(name), *(spread(value) for value in values)])
     return header, lines
 
 
-def _spread(values: Sequence[float | None]) -> str:
+def spread(values: Sequence[float | None]) -> str:
+    """The mean, and with several values their standard deviation."""
     numbers = [value for value in values if value is not None]
     if not numbers:
         return "-"
@@ -79,7 +83,10 @@ def protocol(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
     source, target = load_data(settings)
     poses = f"{rows[0]['poses']:,} test poses" if rows else "no labelled test poses"
     adapt, pretrain = settings.adapt, settings.pretrain
-    lifter = _lifter(plan, "pretrain", plan.seeds[0])
+    lifters = {
+        (each.name, each.width): each.skeleton
+        for each in (_before(plan, variant, plan.seeds[0]) for variant in plan.variants)
+    }
     start = (
         f"weights from {settings.weights}"
         if settings.weights
@@ -89,9 +96,9 @@ def protocol(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
     seeds = ", ".join(str(seed) for seed in plan.seeds)
     return (
         f"{_said(source)} to {_said(target)}, {poses}; "
-        f"{PROTOCOLS[settings.protocol].describe(lifter.skeleton)}; "
-        f"2D as in the files; {lifter.name}, width "
-        f"{lifter.width}, {settings.precision}; {start}, then "
+        f"{PROTOCOLS[settings.protocol].describe(next(iter(lifters.values())))}; 2D as in the "
+        f"files; {', '.join(f'{name}, width {width}' for name, width in lifters)}, "
+        f"{settings.precision}; {start}, then "
         f"{adapt.steps:,} steps of {adapt.batch} + {adapt.batch} at {adapt.lr:g} falling to 0; "
         f"seeds {seeds}, ± is their standard deviation. Control: "
         "as many more steps on source alone. Oracle: fine-tuned with the 3D of the target's train "
@@ -105,19 +112,33 @@ def _said(poses: PoseSet) -> str:
     about = described(poses)
     frames = ", ".join(f"{count:,} {name}" for name, count in about.pop("frames").items() if count)
     said = [f"{TOLD[key]}{about[key]}" for key in TOLD if key in about]
-    return f"{poses.name} ({'; '.join([*said, f'{frames} frames'])})"
+    return f"{poses.name} ({'; '.join([*said, *_subjects(poses), f'{frames} frames'])})"
 
 
-def _lifter(plan: Plan, training: str, seed: int) -> NamedLifter:
-    path = plan.folder(training, seed) / "lifter.safetensors"
-    return load_lifter(path, plan.settings.lifter)
+def _subjects(poses: PoseSet) -> list[str]:
+    names = sorted({plain_text(str(name)) for name in poses.subject} - {""})
+    if not names:
+        return []
+    some = len(names) <= MOST_NAMES
+    return [f"subjects {', '.join(names)}" if some else f"{len(names):,} subjects"]
+
+
+def _before(plan: Plan, variant: Variant, seed: int) -> NamedLifter:
+    """The lifter that a row's training starts from."""
+    path = plan.start_folder(variant, seed) / "lifter.safetensors"
+    return load_lifter(path, plan.settings_of(variant).lifter)
+
+
+def _after(plan: Plan, variant: Variant, seed: int) -> NamedLifter:
+    path = plan.folder(variant, seed) / "lifter.safetensors"
+    return load_lifter(path, plan.settings_of(variant).lifter)
 
 
 def gain(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """By how much each method improved, against the start and against the control."""
+    """By how much each row improved, against the start and against the control."""
     by_method: dict[str, list[float]] = {}
     for row in rows:
-        by_method.setdefault(row["method"], []).append(row["mpjpe"])
+        by_method.setdefault(row["row"], []).append(row["mpjpe"])
     means = {method: mean(values) for method, values in by_method.items()}
     lines = []
     for method, value in means.items():
@@ -154,12 +175,12 @@ def write_report(plan: Plan, rows: Sequence[dict[str, Any]]) -> Path:
 def _augmentation_notes(plan: Plan) -> list[str]:
     """The last logged state of each augmentation, per method and seed."""
     lines = []
-    for method in plan.methods:
-        if method not in ("gpa", "lpa", "poseda"):
+    for variant in plan.variants:
+        if variant.method not in ("gpa", "lpa", "poseda"):
             continue
         for seed in plan.seeds:
-            for last in RunFolder(plan.folder(method, seed)).records()[-1:]:
-                lines.append(f"- {title(method)}, seed {seed}: {_describe(last)}")
+            for last in RunFolder(plan.folder(variant, seed)).records()[-1:]:
+                lines.append(f"- {title(variant.name)}, seed {seed}: {_describe(last)}")
     return [*lines, ""] if lines else []
 
 
@@ -193,7 +214,7 @@ def draw_figures(plan: Plan) -> list[tuple[Path, str]]:
     folder.mkdir(parents=True, exist_ok=True)
     seed = plan.seeds[0]
     source, target = load_data(plan.settings)
-    best = _shown(plan.methods)
+    best = plan.variant(_shown([variant.name for variant in plan.variants]))
     drawn: list[tuple[Path, str]] = []
 
     def keep(figure: figures.Figure, name: str, caption: str) -> None:
@@ -213,28 +234,28 @@ def draw_figures(plan: Plan) -> list[tuple[Path, str]]:
         "2D box size and root position in the source, in the source after GPA, and in the target "
         "(PoseDA, Fig. B).",
     )
-    if best != "source-only":
+    if best.method != SOURCE_ONLY:
         keep(
             _predictions(plan, target, best, seed),
             "predictions",
-            f"The lifter before and after adaptation by {title(best)} on target test poses, at "
-            "equal distances in the order of the error before (PoseDA, Fig. 4).",
+            f"The lifter before and after adaptation by {title(best.name)} on target test poses, "
+            "at equal distances in the order of the error before (PoseDA, Fig. 4).",
         )
         records = RunFolder(plan.folder(best, seed)).records()
         if records:
-            keep(figures.training_curves(records), "curves", f"Training by {title(best)}.")
+            keep(figures.training_curves(records), "curves", f"Training by {title(best.name)}.")
     return drawn
 
 
 def _stages(plan: Plan, source: PoseSet, target: PoseSet, seed: int) -> figures.Figure:
     """Random samples through the trained generator where there is one, else an untrained one."""
     random = torch.Generator().manual_seed(seed)
-    before = _lifter(plan, "pretrain", seed).module  # which some variants ask
+    before = _before(plan, plan.variants[0], seed).module  # which some variants ask
     method = make_method("poseda", plan.settings.adapt, source, target, random, lifter=before)
     assert isinstance(method, PoseDA) and method.local is not None
-    trained = next((m for m in ("poseda", "lpa") if m in plan.methods), None)
-    if trained is not None:
-        state = RunFolder(plan.folder(trained, seed)).load_state()
+    plain = [v for name in ("poseda", "lpa") for v in plan.variants if v == Variant(name, name)]
+    if plain:
+        state = RunFolder(plan.folder(plain[0], seed)).load_state()
         if state is not None:
             method.load_state_dict(state["method"])
     sampler = Sampler(source, random)
@@ -280,11 +301,9 @@ def _distributions(source: PoseSet, target: PoseSet) -> figures.Figure:
     return figures.distributions(batch.pose2d, aligned, aim.pose2d)
 
 
-def _predictions(plan: Plan, target: PoseSet, method: str, seed: int) -> figures.Figure:
+def _predictions(plan: Plan, target: PoseSet, row: Variant, seed: int) -> figures.Figure:
     poses = target.test if bool((target.split == 1).any()) else target.train
-    before, after = (
-        lift_poses(_lifter(plan, name, seed).module, poses) for name in ("pretrain", method)
-    )
+    before, after = (lift_poses(each(plan, row, seed).module, poses) for each in (_before, _after))
     if poses.pose3d is None:
         rows = torch.linspace(0, len(poses) - 1, SAMPLES).long()
         truth = None

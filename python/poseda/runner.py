@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -22,10 +22,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from poseda.device import pick_device
 from poseda.distributed import is_first, world_size
-from poseda.experiment import Plan, run_training
+from poseda.experiment import run_training
+from poseda.plan import Job, Plan
 from poseda.training.loop import Interrupted
 
-Job = tuple[str | None, int]
 #: told a training's name, the iterations done and in all, and the scalars
 Watcher = Callable[[str, int, int, dict[str, float]], None]
 
@@ -54,33 +54,27 @@ def run_plan(plan: Plan, *, jobs: int = 0, console: Console | None = None) -> No
     device = pick_device(plan.settings.device)
     if world_size() > 1 and device.type == "cuda":
         torch.cuda.set_device(device)
-    waiting: dict[int, list[str]] = {
-        seed: [method for method in plan.methods if method != "source-only"] for seed in plan.seeds
-    }
-    trainings = sum(len(methods) + 1 for methods in waiting.values())
+    waiting = plan.jobs()
+    trainings = sum(len(then) + 1 for _, then in waiting)
     cores = os.cpu_count() or 1
     jobs = jobs or (cores if device.type == "cpu" and world_size() == 1 else 1)
     jobs = max(1, min(jobs, trainings))
     console = console or Console(stderr=True)
     with _terminable(), Display(console, silent=not is_first()) as display:
         if jobs == 1:
-            for seed, methods in waiting.items():
-                for method in (None, *methods):
-                    _run(plan, (method, seed), display.update)
+            for start, then in waiting:
+                for job in (start, *then):
+                    _run(job, display.update)
         else:
-            _run_in_processes(plan, waiting, jobs, max(1, cores // jobs), display)
+            _run_in_processes(waiting, jobs, max(1, cores // jobs), display)
 
 
-def _run(plan: Plan, job: Job, watch: Watcher) -> None:
-    method, seed = job
-    folder = plan.folder(method or "pretrain", seed)
-    name = f"seed {seed}, {method or 'pretrain'}"
-    run_training(plan.settings, method, seed, folder, lambda *progress: watch(name, *progress))
+def _run(job: Job, watch: Watcher) -> None:
+    run_training(job, lambda *progress: watch(job.name, *progress))
 
 
 def _run_in_processes(
-    plan: Plan,
-    waiting: dict[int, list[str]],
+    waiting: Sequence[tuple[Job, Sequence[Job]]],
     jobs: int,
     threads: int,
     display: Display,
@@ -91,17 +85,16 @@ def _run_in_processes(
     listener.start()
     pool = ProcessPoolExecutor(jobs, context, _start_worker, (queue, threads))
     try:
-        running: dict[Future[None], Job] = {
-            pool.submit(_run_in_worker, plan, (None, seed)): (None, seed) for seed in waiting
+        running: dict[Future[None], Sequence[Job]] = {
+            pool.submit(_run_in_worker, start): then for start, then in waiting
         }
         while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                method, seed = running.pop(future)
+                then = running.pop(future)
                 future.result()
-                if method is None:
-                    for then in waiting[seed]:
-                        running[pool.submit(_run_in_worker, plan, (then, seed))] = (then, seed)
+                for job in then:
+                    running[pool.submit(_run_in_worker, job)] = ()
     except BaseException as error:
         for worker in multiprocessing.active_children():
             worker.terminate()  # one that trains saves its state first
@@ -150,10 +143,10 @@ def _terminable() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def _run_in_worker(plan: Plan, job: Job) -> None:
+def _run_in_worker(job: Job) -> None:
     parent = os.getppid()
     try:
-        _run(plan, job, lambda *progress: _queue.put(progress))
+        _run(job, lambda *progress: _queue.put(progress))
     except Interrupted:
         if os.getppid() != parent:
             os._exit(130)  # nobody is left to hear of it

@@ -13,6 +13,7 @@ from poseda.methods.registry import (
     learns_from_target,
     looks_at_labels,
     make_method,
+    parts_of,
     seen_enough,
     title,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "learns_from_target",
     "looks_at_labels",
     "make_method",
+    "parts_of",
     "seen_enough",
     "title",
 ]

@@ -21,6 +21,11 @@ from poseda.plugins import import_own
 #: share of the joints that a frame of the target must show
 MIN_SEEN = 0.5
 
+#: the fields of `AdaptSettings` that decide the numbers of every method
+COMMON = ("steps", "batch", "lr")
+#: those of PoseDA's generator and critic
+LPA = ("warmup", "gan_lr", "poseda")
+
 #: makes a method for a task
 Maker = Callable[[Task], Method]
 
@@ -35,6 +40,8 @@ class Entry:
     labels: bool = False  #: whether it looks at the target's 3D
     target: bool = True  #: whether it learns from the target
     windows: bool = True  #: whether it makes windows, for a lifter of several frames
+    #: the fields of `AdaptSettings` beside `COMMON` that decide its numbers; None: all of them
+    parts: tuple[str, ...] | None = None
 
 
 _ENTRIES = {
@@ -44,50 +51,59 @@ _ENTRIES = {
         "trains as long on the source alone: what adaptation has to beat",
         lambda task: LabelledPairs(task.source, task.settings.batch),
         target=False,
+        parts=(),
     ),
     "gpa": Entry(
         "+ GPA",
         "PoseDA's global position alignment alone",
         lambda task: PoseDA(task, lpa=False),
+        parts=(),
     ),
     "lpa": Entry(
         "+ LPA",
         "PoseDA's local pose augmentation alone",
         lambda task: PoseDA(task, gpa=False),
+        parts=LPA,
     ),
-    "poseda": Entry("PoseDA", "both (Chai et al., ICCV 2023)", PoseDA),
+    "poseda": Entry("PoseDA", "both (Chai et al., ICCV 2023)", PoseDA, parts=LPA),
     "poseaug": Entry(
         "PoseAug",
         "harder poses and views, made from the source alone (Gong et al., CVPR 2021)",
         PoseAug,
         target=False,
         windows=False,
+        parts=("warmup", "gan_lr", "poseaug"),
     ),
     "adaptpose": Entry(
         "AdaptPose",
         "generates motions and cameras that look like the target (Gholami et al., CVPR 2022)",
         AdaptPose,
+        parts=("warmup", "gan_lr", "adaptpose"),
     ),
     "random-rotation": Entry(
         "+ GPA, random rotation",
         "GPA of source poses turned about the vertical at random (PoseDA, Table 6)",
         lambda task: RandomAugmentation(task, rotation=True, lengths=False),
+        parts=(),
     ),
     "random-lengths": Entry(
         "+ GPA, random lengths",
         "GPA of source poses with random bone lengths (PoseDA, Table 6)",
         lambda task: RandomAugmentation(task, rotation=False, lengths=True),
+        parts=("poseda",),
     ),
     "random-both": Entry(
         "+ GPA, both random",
         "both of these (PoseDA, Table 6)",
         lambda task: RandomAugmentation(task, rotation=True, lengths=True),
+        parts=("poseda",),
     ),
     "oracle": Entry(
         "oracle",
         "trains on the target's own 3D, which no real target has",
         lambda task: LabelledPairs(task.target, task.settings.batch),
         labels=True,
+        parts=(),
     ),
 }
 METHODS = tuple(_ENTRIES)
@@ -118,6 +134,12 @@ def check_method(name: str, frames: int = 1) -> None:
             f"method {name}: got a lifter of {frames} frames, expected one of a single frame: "
             "it augments single poses"
         )
+
+
+def parts_of(name: str) -> tuple[str, ...] | None:
+    """The fields of `AdaptSettings` that decide a method's numbers; None: any may."""
+    parts = _ENTRIES[name].parts if name in _ENTRIES else None
+    return None if parts is None else (*COMMON, *parts)
 
 
 def looks_at_labels(name: str) -> bool:
