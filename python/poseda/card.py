@@ -8,7 +8,7 @@ load.
 ``format``   1
 ``version``  of this program
 ``commit``   of this program, where it ran from its repository (``-dirty`` with changes); or null
-``method``   ``source-only`` (pre-training), ``control``, ``gpa``, ``lpa``, ``poseda``, ``oracle``
+``method``   ``source-only`` (pre-training), or the name of the method that adapted it
 ``seed``     of initial weights, sampling and noise
 ``source``   the labelled data: ``name``, ``frames`` (of its train part) and ``about``, which is
              what the data file says of itself: ``labels``, ``pose2d``, ``licence``, ...
@@ -116,7 +116,14 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def markdown(card: ModelCard, lifter: str, width: int, joints: int, frames: int = 1) -> str:
+def markdown(
+    card: ModelCard,
+    lifter: str,
+    width: int,
+    joints: int,
+    frames: int = 1,
+    normalization: str = "screen",
+) -> str:
     """The card for a reader.
 
     Args:
@@ -125,15 +132,17 @@ def markdown(card: ModelCard, lifter: str, width: int, joints: int, frames: int 
         width: of its hidden layers.
         joints: of its input and output.
         frames: of its input.
+        normalization: by which it changes its input first.
     """
     shape = f"{joints}, 2" if frames == 1 else f"{frames} frames, {joints}, 2"
     middle = "" if frames == 1 else ", of the middle frame"
+    first = "" if normalization == "screen" else f"; it normalises its input by {normalization}"
     lines = [f"# Model card: {lifter}, {joints} joints", ""]
     lines += _table(
         {
             "method": card.method,
             "seed": card.seed,
-            "network": f"{lifter}, width {width}",
+            "network": f"{lifter}, width {width}{first}",
             "input": f"(B, {shape}) keypoints, screen-normalised: width to [-1, 1], y down",
             "output": f"(B, {joints}, 3) metres relative to the root (joint 0), camera frame: "
             f"x right, y down, z forward{middle}",

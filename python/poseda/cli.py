@@ -226,8 +226,10 @@ def lift_keypoints(
 
 def methods() -> None:
     """List the methods."""
-    for name, says in described().items():
-        print(f"{name:12} {says}")
+    entries = described()
+    width = max(map(len, entries))
+    for name, says in entries.items():
+        print(f"{name:{width}} {says}")
 
 
 def card(weights: Path) -> None:

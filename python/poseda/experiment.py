@@ -38,7 +38,14 @@ from poseda.methods import (
     seen_enough,
 )
 from poseda.metrics import Metrics
-from poseda.networks.lifters import default_width, frames_of, lift, lift_poses, make_lifter
+from poseda.networks.lifters import (
+    default_width,
+    frames_of,
+    lift,
+    lift_poses,
+    make_lifter,
+    normalization_of,
+)
 from poseda.networks.weights import (
     SKELETONS,
     NamedLifter,
@@ -328,9 +335,8 @@ def _initial_lifter(job: Job) -> NamedLifter:
 def _fresh_lifter(settings: Settings) -> NamedLifter:
     skeleton = SKELETONS[settings.joints]
     width = default_width(settings.lifter) if settings.width is None else settings.width
-    return NamedLifter(
-        make_lifter(settings.lifter, skeleton, width), settings.lifter, width, skeleton
-    )
+    module = make_lifter(settings.lifter, skeleton, width, settings.normalization or "screen")
+    return NamedLifter(module, settings.lifter, width, skeleton)
 
 
 def _given_lifter(settings: Settings) -> NamedLifter:
@@ -342,6 +348,12 @@ def _given_lifter(settings: Settings) -> NamedLifter:
     if lifter.name != settings.lifter:
         raise ValueError(
             f"{settings.weights}: weights of {lifter.name}, expected {settings.lifter} (see lifter)"
+        )
+    how = normalization_of(lifter.module)
+    if settings.normalization not in (None, how):
+        raise ValueError(
+            f"normalization: got {settings.normalization}, but {settings.weights} was trained with "
+            f"{how}"
         )
     return lifter
 
@@ -420,6 +432,7 @@ def result_row(plan: Plan, variant: Variant, seed: int) -> dict[str, Any]:
         "changes": dict(variant.changes),
         "lifter": lifter.name,
         "width": lifter.width,
+        "normalization": normalization_of(lifter.module),
         "seed": seed,
         "source": source.name,
         "target": target.name,

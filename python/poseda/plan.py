@@ -21,7 +21,9 @@ from poseda.config import KeypointSettings, Settings
 from poseda.files import atomic_write
 
 #: the settings that decide a pre-training's numbers
-PRETRAINING = ("source", "joints", "lifter", "width", "weights", "pretrain", "precision")
+PRETRAINING = (
+    "source", "joints", "lifter", "width", "normalization", "weights", "pretrain", "precision",
+)  # fmt: skip
 #: of these, the ones that are the run's own and no row may change
 OWN = ("out", "device", "checkpoint_every", "protocol", "camera_classes", "target", "keypoints")
 SOURCE_ONLY = "source-only"

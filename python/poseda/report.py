@@ -19,7 +19,7 @@ from poseda.files import atomic_write, plain_text
 from poseda.methods import make_method, title
 from poseda.methods.poseda import PoseDA
 from poseda.metrics import mpjpe
-from poseda.networks.lifters import lift_poses
+from poseda.networks.lifters import lift_poses, normalization_of
 from poseda.networks.weights import NamedLifter, load_lifter
 from poseda.plan import SOURCE_ONLY, Plan, Variant
 from poseda.protocol import PROTOCOLS
@@ -84,9 +84,13 @@ def protocol(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
     poses = f"{rows[0]['poses']:,} test poses" if rows else "no labelled test poses"
     adapt, pretrain = settings.adapt, settings.pretrain
     lifters = {
-        (each.name, each.width): each.skeleton
+        (each.name, each.width, normalization_of(each.module)): each.skeleton
         for each in (_before(plan, variant, plan.seeds[0]) for variant in plan.variants)
     }
+    networks = [
+        f"{name}, width {width}{'' if how == 'screen' else f', input normalised by {how}'}"
+        for name, width, how in lifters
+    ]
     start = (
         f"weights from {settings.weights}"
         if settings.weights
@@ -97,7 +101,7 @@ def protocol(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
     return (
         f"{_said(source)} to {_said(target)}, {poses}; "
         f"{PROTOCOLS[settings.protocol].describe(next(iter(lifters.values())))}; 2D as in the "
-        f"files; {', '.join(f'{name}, width {width}' for name, width in lifters)}, "
+        f"files; {', '.join(networks)}, "
         f"{settings.precision}; {start}, then "
         f"{adapt.steps:,} steps of {adapt.batch} + {adapt.batch} at {adapt.lr:g} falling to 0; "
         f"seeds {seeds}, ± is their standard deviation. Control: "

@@ -9,7 +9,7 @@ from poseda.config.checks import MAX_BATCH, MAX_WIDTH, check_numbers
 from poseda.config.keypoints import KeypointSettings
 from poseda.config.poseaug import PoseAugSettings
 from poseda.config.poseda import PoseDASettings
-from poseda.config.run import FlatKeypoints, Settings, given
+from poseda.config.run import FlatKeypoints, Normalization, Settings, given
 from poseda.config.training import AdaptSettings, PretrainSettings
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "AdaptSettings",
     "FlatKeypoints",
     "KeypointSettings",
+    "Normalization",
     "PoseAugSettings",
     "PoseDASettings",
     "PretrainSettings",

@@ -14,6 +14,9 @@ from poseda.config.keypoints import KeypointSettings
 from poseda.config.training import AdaptSettings, PretrainSettings
 from poseda.protocol import ProtocolName
 
+#: of a lifter's input (`poseda.networks.lifters.normalized`)
+Normalization = Literal["screen", "crop", "square-crop", "root-frobenius"]
+
 FlatKeypoints = Annotated[KeypointSettings, tyro.conf.arg(name="")]
 
 
@@ -44,9 +47,13 @@ class Settings:
     width: int | None = None
     """Units of each hidden layer, or channels of each joint, of a named lifter. Without it those of
     the lifter: 1024; 128 of sem_gcn, st_gcn and graph_mlp."""
+    normalization: Normalization | None = None
+    """Of the lifter's input. screen: the picture's width to [-1, 1], the default. crop: the box
+    around the joints to [-1, 1] both ways. square-crop: its longer side to [-1, 1]. root-frobenius:
+    relative to the root and divided by the Frobenius norm."""
     weights: Path | None = None
     """Start from these safetensors, of the same lifter, instead of pre-training. They bring their
-    width."""
+    width and normalization."""
     pretrain: PretrainSettings = field(default_factory=PretrainSettings)
     adapt: AdaptSettings = field(default_factory=AdaptSettings)
     device: str = "auto"

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from poseda.distributed import average, of_all, world_size
-from poseda.networks.lifters import PUBLISHED
+from poseda.networks.lifters import PUBLISHED, Normalized
 
 
 def replicate(lifter: nn.Module) -> nn.Module:
@@ -23,10 +23,11 @@ def replicate(lifter: nn.Module) -> nn.Module:
     if world_size() == 1:
         return lifter
     synchronize(lifter)
+    bare = lifter.lifter if isinstance(lifter, Normalized) else lifter
     replica = DistributedDataParallel(
         lifter,
         gradient_as_bucket_view=True,
-        find_unused_parameters=not isinstance(lifter, PUBLISHED),  # a user's own may have some
+        find_unused_parameters=not isinstance(bare, PUBLISHED),  # a user's own may have some
     )
     # The synchronised batch norms agree by themselves. (The argument's name depends on torch.)
     replica.broadcast_buffers = False

@@ -1,7 +1,8 @@
 """A lifter's weights as safetensors, with what is needed to rebuild the lifter, and its card.
 
 The metadata holds ``lifter`` (its name), ``width``, ``joints`` (16 or 17), ``frames`` where it is
-not 1 and, except in files of earlier versions, ``card`` (see `poseda.card`).
+not 1, ``normalization`` of its input where that is not ``screen`` and, except in files of earlier
+versions, ``card`` (see `poseda.card`).
 """
 
 from __future__ import annotations
@@ -18,9 +19,15 @@ from safetensors.torch import save
 from torch import nn
 
 from poseda.card import FILE_NAME, ModelCard, markdown, parse_card
-from poseda.config import MAX_WIDTH
+from poseda.config import MAX_WIDTH, Normalization
 from poseda.files import atomic_write
-from poseda.networks.lifters import LIFTERS, frames_of, make_lifter
+from poseda.networks.lifters import (
+    LIFTERS,
+    NORMALIZATIONS,
+    frames_of,
+    make_lifter,
+    normalization_of,
+)
 from poseda_ext import H36M_16, H36M_17, Skeleton
 
 SKELETONS = {16: H36M_16, 17: H36M_17}
@@ -44,7 +51,8 @@ def save_lifter(path: Path, lifter: NamedLifter) -> None:
     if lifter.card is not None:
         with atomic_write(path.with_name(FILE_NAME)) as temporary:
             joints, frames = lifter.skeleton.num_joints, frames_of(lifter.module)
-            text = markdown(lifter.card, lifter.name, lifter.width, joints, frames)
+            how = normalization_of(lifter.module)
+            text = markdown(lifter.card, lifter.name, lifter.width, joints, frames, how)
             temporary.write_text(text, encoding="utf-8")
 
 
@@ -67,9 +75,10 @@ def card_text(path: Path) -> str:
     with _opened(path) as file:
         name, width, skeleton, card = _described(file.metadata(), path)
         frames = _frames(file.metadata(), path)
+        how = _normalization(file.metadata(), path)
     if card is None:
         raise ValueError(f"{path}: has no card: it was saved by an earlier version")
-    return markdown(card, name, width, skeleton.num_joints, frames)
+    return markdown(card, name, width, skeleton.num_joints, frames, how)
 
 
 def lifter_bytes(lifter: NamedLifter) -> bytes:
@@ -81,6 +90,8 @@ def lifter_bytes(lifter: NamedLifter) -> bytes:
     }
     if frames_of(lifter.module) > 1:
         metadata["frames"] = str(frames_of(lifter.module))
+    if normalization_of(lifter.module) != "screen":
+        metadata["normalization"] = normalization_of(lifter.module)
     if lifter.card is not None:
         metadata["card"] = lifter.card.to_json()
     state = lifter.module.state_dict()
@@ -103,6 +114,7 @@ def load_lifter(path: Path, own: str | None = None) -> NamedLifter:
     """
     with _opened(path) as file:
         name, width, skeleton, card = _described(file.metadata(), path)
+        how = _normalization(file.metadata(), path)
         tensors: dict[str, torch.Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     if name not in LIFTERS and name != own:
         raise ValueError(f"{path}: made by {name}; say --lifter {name} if it may be imported")
@@ -110,8 +122,8 @@ def load_lifter(path: Path, own: str | None = None) -> NamedLifter:
         raise ValueError(f"{path}: weights of {name}, expected {own} (see lifter)")
     if name in LIFTERS:  # before there is memory for a width that the file may but claim
         with torch.device("meta"):
-            _check_fit(tensors, make_lifter(name, skeleton, width), name, path)
-    lifter = make_lifter(name, skeleton, width)
+            _check_fit(tensors, make_lifter(name, skeleton, width, how), name, path)
+    lifter = make_lifter(name, skeleton, width, how)
     _check_fit(tensors, lifter, name, path)
     try:
         lifter.load_state_dict(tensors)
@@ -167,6 +179,16 @@ def _described(
         raise ValueError(f"{path}: width: got {width}, expected 1 to {MAX_WIDTH:,}")
     card = parse_card(metadata["card"], str(path)) if "card" in metadata else None
     return name, width, skeleton, card
+
+
+def _normalization(metadata: Mapping[str, str] | None, path: Path) -> Normalization:
+    said = (metadata or {}).get("normalization", "screen")
+    for known in NORMALIZATIONS:
+        if said == known:
+            return known
+    raise ValueError(
+        f"{path}: normalization: got {said!r:.60}, expected one of {', '.join(NORMALIZATIONS)}"
+    )
 
 
 def _frames(metadata: Mapping[str, str] | None, path: Path) -> int:

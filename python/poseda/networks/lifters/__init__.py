@@ -20,8 +20,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from poseda.config import Normalization
 from poseda.networks.lifters.graph_mlp import GraphMLP, graph_mlp, graph_mlp_27
 from poseda.networks.lifters.inference import LIFT_BATCH, frames_of, lift, lift_poses
+from poseda.networks.lifters.normalized import (
+    NORMALIZATIONS,
+    Normalized,
+    normalization_of,
+    normalize,
+)
 from poseda.networks.lifters.residual import ResidualLifter, simple_baseline, videopose3d
 from poseda.networks.lifters.sem_gcn import SemGCN, sem_gcn
 from poseda.networks.lifters.st_gcn import STGCN, st_gcn
@@ -32,11 +39,13 @@ from poseda_ext import Skeleton
 __all__ = [
     "LIFTERS",
     "LIFT_BATCH",
+    "NORMALIZATIONS",
     "OWN_WIDTH",
     "PUBLISHED",
     "STGCN",
     "GraphMLP",
     "Named",
+    "Normalized",
     "ResidualLifter",
     "SemGCN",
     "TemporalLifter",
@@ -47,6 +56,8 @@ __all__ = [
     "lift",
     "lift_poses",
     "make_lifter",
+    "normalization_of",
+    "normalize",
     "sem_gcn",
     "simple_baseline",
     "st_gcn",
@@ -82,7 +93,12 @@ def default_width(name: str) -> int:
     return LIFTERS[name].width if name in LIFTERS else OWN_WIDTH
 
 
-def make_lifter(name: str, skeleton: Skeleton, width: int | None = None) -> nn.Module:
+def make_lifter(
+    name: str,
+    skeleton: Skeleton,
+    width: int | None = None,
+    normalization: Normalization = "screen",
+) -> nn.Module:
     """A lifter by name. A user's own is checked to map (B, J, 2) to (B, J, 3), or (B, T, J, 2)
     if it has ``frames``.
 
@@ -91,11 +107,17 @@ def make_lifter(name: str, skeleton: Skeleton, width: int | None = None) -> nn.M
             the skeleton as its only argument.
         skeleton: joints of input and output.
         width: of the hidden layers of a lifter of `LIFTERS`; None takes `default_width`.
+        normalization: of its input (`normalize`).
 
     Raises:
         ValueError: if there is no such lifter, or what it returns has the wrong shape.
         TypeError: if what was named does not make an ``nn.Module``.
     """
+    lifter = _make(name, skeleton, width)
+    return lifter if normalization == "screen" else Normalized(lifter, normalization)
+
+
+def _make(name: str, skeleton: Skeleton, width: int | None) -> nn.Module:
     if name in LIFTERS:
         return LIFTERS[name].make(skeleton, default_width(name) if width is None else width)
     try:
