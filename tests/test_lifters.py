@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from poseda.networks.dropout import ReLUDropout
+from poseda.networks.dropout import Dropout, ReLUDropout
 from poseda.networks.lifters import (
     LIFTERS,
     PUBLISHED,
@@ -217,6 +217,20 @@ def test_dropout_drops_at_its_rate_and_keeps_the_mean() -> None:
     assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
     assert (dropped == 0).double().mean() == pytest.approx(0.25, abs=0.002)
     assert dropped.mean() == pytest.approx(1, abs=0.003)
+
+
+def test_dropout_without_relu() -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(1000, 101, requires_grad=True)
+    dropped = Dropout(0.25)(hidden)
+    dropped.sum().backward()
+    kept = dropped != 0
+    assert kept.double().mean() == pytest.approx(0.75, abs=0.01)
+    torch.testing.assert_close(dropped, torch.where(kept, hidden * 4 / 3, 0))
+    assert hidden.grad is not None
+    torch.testing.assert_close(hidden.grad, kept * 4 / 3)
+    assert torch.equal(Dropout(0.25).eval()(hidden), hidden)
+    assert torch.equal(Dropout(0.0)(hidden), hidden)
 
 
 def test_dropout_is_a_relu_in_evaluation_and_at_rate_zero() -> None:

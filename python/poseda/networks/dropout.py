@@ -1,4 +1,4 @@
-"""ReLU and dropout in one, with one random byte per unit on the CPU."""
+"""Dropout with one random byte per unit on the CPU, alone and in one with ReLU."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class ReLUDropout(nn.Module):
-    """``nn.ReLU`` and then ``nn.Dropout``, with the rate rounded to 1/256 on the CPU.
+class Dropout(nn.Module):
+    """``nn.Dropout``, with the rate rounded to 1/256 on the CPU.
 
     On the CPU torch draws a double per unit, which takes a fifth of a lifter's training step; a
-    byte per unit takes a twentieth, and one backward pass serves both: where the output is 0 there
-    is no gradient, for whichever reason. Other devices run torch's own kernels.
+    byte per unit takes a twentieth. Other devices run torch's own kernels.
 
     Args:
         rate: probability of dropping a unit, at least 0 and below 1.
@@ -25,6 +24,19 @@ class ReLUDropout(nn.Module):
         if not 0 <= rate < 1:
             raise ValueError(f"rate: got {rate}, expected at least 0 and below 1")
         self.rate = rate
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        dropped = round(256 * self.rate)
+        if not self.training or dropped == 0:
+            return hidden
+        if hidden.device.type != "cpu" or dropped == 256:
+            return functional.dropout(hidden, self.rate)
+        return hidden * _kept(hidden, dropped) * (256 / (256 - dropped))
+
+
+class ReLUDropout(Dropout):
+    """``nn.ReLU`` and then `Dropout`. One backward pass serves both: where the output is 0 there is
+    no gradient, for whichever reason."""
 
     def forward(self, hidden: Tensor) -> Tensor:
         dropped = round(256 * self.rate)
@@ -40,11 +52,8 @@ class _ReLUDropout(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, dropped: int) -> Tensor:
-        words = torch.empty((hidden.numel() + 7) // 8, dtype=torch.int64)
-        random_bytes = words.random_(-(2**63), None).view(torch.uint8)
-        keep = (random_bytes[: hidden.numel()] >= dropped).view(hidden.shape)
         ctx.gain = 256 / (256 - dropped)
-        made = (hidden * keep).clamp_(min=0).mul_(ctx.gain)
+        made = (hidden * _kept(hidden, dropped)).clamp_(min=0).mul_(ctx.gain)
         ctx.save_for_backward(made)
         return made
 
@@ -52,3 +61,10 @@ class _ReLUDropout(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (made,) = ctx.saved_tensors
         return torch.ops.aten.threshold_backward(gradients[0], made, 0) * ctx.gain, None
+
+
+def _kept(hidden: Tensor, dropped: int) -> Tensor:
+    """Where the random byte of a unit is not below `dropped`."""
+    words = torch.empty((hidden.numel() + 7) // 8, dtype=torch.int64)
+    random_bytes = words.random_(-(2**63), None).view(torch.uint8)
+    return (random_bytes[: hidden.numel()] >= dropped).view(hidden.shape)

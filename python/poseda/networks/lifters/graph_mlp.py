@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+from poseda.networks.dropout import Dropout
 from poseda.networks.lifters.graph import (
     PartitionConvolution,
     bones_of,
@@ -123,6 +124,6 @@ def _mlp(size: int, hidden: int, *, norms: bool = False) -> nn.Sequential:
         return [nn.LayerNorm(features)] if norms else []
 
     return nn.Sequential(
-        *(nn.Linear(size, hidden), *norm(hidden), nn.GELU(), nn.Dropout(DROPOUT)),
-        *(nn.Linear(hidden, size), *norm(size), nn.Dropout(DROPOUT)),
+        *(nn.Linear(size, hidden), *norm(hidden), nn.GELU(), Dropout(DROPOUT)),
+        *(nn.Linear(hidden, size), *norm(size), Dropout(DROPOUT)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from poseda.networks.dropout import ReLUDropout
+from poseda.networks.dropout import Dropout, ReLUDropout
 from poseda.networks.lifters.graph import (
     NodeNorm,
     Pair,
@@ -44,7 +44,7 @@ class GraphBlock(nn.Module):
             ReLUDropout(BLOCK_DROPOUT),
             nn.Linear(outputs, outputs),
             NodeNorm(outputs),
-            nn.Dropout(BLOCK_DROPOUT),
+            Dropout(BLOCK_DROPOUT),
         )
         self.skip: nn.Module | None = None
         if skip and inputs == outputs:
@@ -132,7 +132,7 @@ class STGCN(nn.Module):
             nn.Linear(2 * coarse, fine), NodeNorm(fine), ReLUDropout(OUTPUT_DROPOUT)
         )
         self.attend = NonLocal(2 * fine)
-        self.shrink = nn.Sequential(nn.Dropout(OUTPUT_DROPOUT), nn.Linear(2 * fine, 3))
+        self.shrink = nn.Sequential(Dropout(OUTPUT_DROPOUT), nn.Linear(2 * fine, 3))
         self.register_buffer("kept", torch.tensor(kept), persistent=False)
         self.register_buffer("part_of", torch.tensor(part_of), persistent=False)
         self.register_buffer("by_part", torch.tensor(by_part), persistent=False)
