@@ -29,6 +29,8 @@ __all__ = ["recordings"]  # a fixture
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: a snippet that is a file of the reader's own says so in its first line
+FILE = re.compile(r"# (\w+/\w+\.py)\n")
 #: commands that stand for others
 PATTERN = "poseda prepare NAME "
 #: a training that takes a moment
@@ -76,7 +78,11 @@ def mmpose(frames: int) -> str:
 
 
 def own_files(folder: Path) -> None:
-    """What somebody has at hand: a source, a detector's file, a photo, weights."""
+    """What somebody has at hand: a source, a detector's file, a photo, weights, a package."""
+    for code in blocks(ROOT / "docs" / "extending.md", "python"):
+        if named := FILE.match(code):
+            (folder / named[1]).parent.mkdir(exist_ok=True)
+            (folder / named[1]).write_text(code)
     save_pose_set(folder / "source.npz", make_source(seed=1, frames=200))
     save_pose_set(folder / "source_cmu.npz", make_source(seed=1, frames=200))
     target = dict(make_target(seed=1, frames=200))
@@ -152,6 +158,7 @@ def test_commands_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("page", [p for p in PAGES if snippets(p)], ids=lambda p: p.stem)
 def test_snippets_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
+    monkeypatch.syspath_prepend(place)
     names: dict[str, Any] = {}
     run: Callable[..., None] = exec
     for code in snippets(page):

@@ -43,6 +43,16 @@ class BrokenLifter(OwnLifter):
         raise RuntimeError("no such layer")
 
 
+class NanLifter(OwnLifter):
+    def forward(self, pose2d: Tensor) -> Tensor:
+        return self.layer(pose2d) / pose2d.norm()
+
+
+class TwoRowLifter(OwnLifter):
+    def forward(self, pose2d: Tensor) -> Tensor:
+        return self.layer(pose2d).view(2, 48).view(2, 16, 3)
+
+
 class FrozenLifter(OwnLifter):
     def __init__(self, skeleton: Skeleton) -> None:
         super().__init__(skeleton)
@@ -201,8 +211,10 @@ def test_own_lifter_by_name() -> None:
         (f"{__name__}:FrozenLifter", ValueError, "got no trainable parameter"),
         (f"{__name__}:EvaluatedLifter", ValueError, "only for evaluation"),
         (f"{__name__}:NoSkeletonLifter", ValueError, "takes 1 positional argument"),
-        (f"{__name__}:FlatLifter", ValueError, r"got \(2, 48\) .* expected \(2, 16, 3\)"),
+        (f"{__name__}:FlatLifter", ValueError, r"got \(3, 48\) .* expected \(3, 16, 3\)"),
         (f"{__name__}:BrokenLifter", ValueError, "no such layer"),
+        (f"{__name__}:NanLifter", ValueError, "NaN or infinity from zeros, expected finite"),
+        (f"{__name__}:TwoRowLifter", ValueError, r"fails on input .*shape '\[2, 48\]'"),
         (f"{__name__}:not_a_lifter", TypeError, "got str, expected a torch.nn.Module"),
     ],
 )

@@ -22,7 +22,7 @@ from torch import nn
 from poseda.cameras import ESTIMATE
 from poseda.cameras.estimate import Estimator, camera_estimator
 from poseda.card import DataCard, ModelCard, version_and_commit
-from poseda.config import KeypointSettings, Settings
+from poseda.config import AdaptSettings, KeypointSettings, Settings
 from poseda.data import PoseSet, load_pose_set
 from poseda.data.sampler import Sampler
 from poseda.data.target import Target, load_target
@@ -31,11 +31,13 @@ from poseda.distributed import from_first, is_first, world_size
 from poseda.files import atomic_write
 from poseda.methods import (
     check_method,
+    is_own,
     learns_from_target,
     looks_at_labels,
     make_method,
     parts_of,
     seen_enough,
+    try_own_method,
 )
 from poseda.metrics import Metrics
 from poseda.networks.lifters import (
@@ -165,13 +167,31 @@ def check_plan(plan: Plan) -> None:
     Raises:
         FileNotFoundError, ValueError, TypeError: about data, device, weights, lifter or methods.
     """
-    pick_device(plan.settings.device)
+    device = pick_device(plan.settings.device)
+    own: set[tuple[str, AdaptSettings, str]] = set()
     for start, jobs in plan.jobs():
         _check_batches(start.settings, jobs)
         _check_data(start.settings, jobs)
         lifter = _check_lifter(start.settings)
         for job in jobs:
             check_method(str(job.method), frames_of(lifter.module))
+            case = str(job.method), job.settings.adapt, lifter.name
+            if is_own(case[0]) and case not in own:
+                own.add(case)
+                _try_own_method(start.settings, *case[:2], lifter.module.to(device))
+    options = plan.settings.adapt.options
+    if options and not own:
+        raise ValueError(
+            f"adapt.options: got {options[0]}, expected options only with a method of your own"
+        )
+
+
+def _try_own_method(
+    settings: Settings, method: str, adapt: AdaptSettings, lifter: nn.Module
+) -> None:
+    device = next(lifter.parameters()).device
+    source, target = (poses.train.to(device) for poses in load_data(settings))
+    try_own_method(method, adapt, source, target, lifter)
 
 
 def _check_lifter(settings: Settings) -> NamedLifter:

@@ -10,12 +10,14 @@ from poseda.methods.registry import (
     Maker,
     check_method,
     described,
+    is_own,
     learns_from_target,
     looks_at_labels,
     make_method,
     parts_of,
     seen_enough,
     title,
+    try_own_method,
 )
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "Task",
     "check_method",
     "described",
+    "is_own",
     "labelled_pairs",
     "learns_from_target",
     "looks_at_labels",
@@ -39,4 +42,5 @@ __all__ = [
     "parts_of",
     "seen_enough",
     "title",
+    "try_own_method",
 ]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from poseda.config import AdaptSettings
 from poseda.data.poseset import PoseSet
 from poseda.data.sampler import Sampler, centre
+from poseda.methods.options import read_options
 
 
 class Labelled(NamedTuple):
@@ -64,9 +65,24 @@ class Task:
         samplers = Sampler(source, random, frames), Sampler(target, random, frames)
         return cls(settings, *samplers, random, lifter)
 
+    def options(self, **defaults: bool | int | float | str) -> dict[str, Any]:
+        """The ``--adapt.options name=value`` of a method of the user's own.
+
+        Args:
+            defaults: every option that there is, with the value that it has unless given.
+
+        Raises:
+            ValueError: if another option is given, or a value of another type.
+        """
+        return read_options(self.settings.options, defaults)
+
 
 class Method(Protocol):
     """One way to adapt a lifter, made from a `Task`.
+
+    A method may have the attribute ``graph_safe``: False keeps `pairs` out of CUDA graphs, and that
+    of a user's own stays out unless it is True, which says that it neither waits for the device nor
+    decides anything on the host, and keeps its tensors where they are.
 
     A method may have the attribute ``passes``. Without it, or where it is 0, its pairs share each
     batch with the source's, B of either. Otherwise they take turns: the steps fall into as many

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -14,8 +15,10 @@ from poseda.data.poseset import PoseSet
 from poseda.methods.adaptpose import AdaptPose
 from poseda.methods.baselines import RandomAugmentation
 from poseda.methods.method import LabelledPairs, Method, Task
+from poseda.methods.own import OwnMethod, try_method
 from poseda.methods.poseaug import PoseAug
 from poseda.methods.poseda import PoseDA
+from poseda.networks.lifters import frames_of
 from poseda.plugins import import_own
 
 #: share of the joints that a frame of the target must show
@@ -142,6 +145,11 @@ def parts_of(name: str) -> tuple[str, ...] | None:
     return None if parts is None else (*COMMON, *parts)
 
 
+def is_own(name: str) -> bool:
+    """Whether a method is a user's own."""
+    return name not in _ENTRIES
+
+
 def looks_at_labels(name: str) -> bool:
     """Whether a method is a yardstick that is given the target's 3D."""
     return name in _ENTRIES and _ENTRIES[name].labels
@@ -179,7 +187,7 @@ def make_method(
             the target shows enough.
     """
     entry = _ENTRIES.get(name)
-    make = _own(name) if entry is None else entry.make
+    make = partial(OwnMethod, name, _own(name)) if entry is None else entry.make
     if make is None:
         raise ValueError(f"method: got {name!r}, expected one that trains")
     target = seen_enough(target)
@@ -188,6 +196,29 @@ def make_method(
     elif target.pose3d is None:
         raise ValueError(f"{target.name}: has no pose3d, expected it for method {name}")
     return make(Task.over(settings, source, target, random, frames, lifter))
+
+
+def try_own_method(
+    name: str, settings: AdaptSettings, source: PoseSet, target: PoseSet, lifter: nn.Module
+) -> None:
+    """Runs a user's own method on a few poses, to find out what is wrong with it before anything
+    is trained; nothing for one of `METHODS`.
+
+    Args:
+        name, settings, source, target: as in `make_method`.
+        lifter: of which a copy is given to the method, on the device of the poses.
+
+    Raises:
+        ValueError: if the method fails, or what it gives cannot be used.
+    """
+    if name in _ENTRIES:
+        return
+    target = dataclasses.replace(seen_enough(target), pose3d=None)
+
+    def task(source: PoseSet, target: PoseSet, random: torch.Generator, lifter: nn.Module) -> Task:
+        return Task.over(settings, source, target, random, frames_of(lifter), lifter)
+
+    try_method(name, _own(name), task, source, target, lifter)
 
 
 def _own(name: str) -> Maker:

@@ -106,6 +106,7 @@ class Training:
         self.rate = torch.zeros((), device=self.parameters[0].device) if on_gpu else None
         # A user's own lifter may do what a graph cannot hold, so it has to say that it does not.
         graph = bool(getattr(self.lifter, "graph_safe", False))
+        graph &= bool(getattr(self.method, "graph_safe", True))
         self.lifter_step = Step(self._lifter_step, self.random, graph=graph)
         self.passes = int(getattr(self.method, "passes", 0))
         turns = self._step_of_pairs, self._step_of_source

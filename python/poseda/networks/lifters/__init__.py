@@ -141,13 +141,15 @@ def _check(lifter: nn.Module, name: str, skeleton: Skeleton) -> None:
             trial = copy.deepcopy(lifter)
             trial.train()(torch.rand(given)).sum().backward()
             with torch.no_grad():
-                result = trial.eval()(torch.zeros(given))
+                result = trial.eval()(torch.zeros(3, *given[1:]))  # another batch
         except Exception as error:
             raise ValueError(
                 f"lifter {name}: fails on input of shape {given}: {error!r}"
             ) from error
     shape = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
-    if shape != (2, joints, 3):
+    if shape != (3, joints, 3):
         raise ValueError(
-            f"lifter {name}: got {shape} from input {given}, expected (2, {joints}, 3)"
+            f"lifter {name}: got {shape} from input {(3, *given[1:])}, expected (3, {joints}, 3)"
         )
+    if not bool(result.isfinite().all()):
+        raise ValueError(f"lifter {name}: got NaN or infinity from zeros, expected finite poses")
