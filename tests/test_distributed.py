@@ -33,7 +33,7 @@ from poseda.data import PoseSet, load_pose_set
 from poseda.data.sampler import Sampler
 from poseda.methods import make_method
 from poseda.networks.dropout import ReLUDropout
-from poseda.networks.lifters import make_lifter
+from poseda.networks.lifters import frames_of, make_lifter
 from poseda.networks.replicas import SyncBatchNorm
 from poseda.training.loop import Interrupted, Schedule, Training
 from poseda.training.run_folder import RunFolder
@@ -56,7 +56,10 @@ CELLS: dict[str, tuple[str | None, dict[str, Any]]] = {
         },
     ),
     "poseaug": ("poseaug", {"steps": STEPS}),
+    "windows": ("poseda", {}),
 }
+#: of the other cells it is VideoPose3D
+LIFTER_OF = {"windows": "videopose3d_27"}
 #: In double precision nothing but the order of summation differs. In single precision Adam and
 #: RMSProp turn the round-off of gradients near zero into whole steps: there the losses agree.
 TOLERANCE = 1e-12
@@ -92,17 +95,18 @@ def make_training(
     source, target = (load(path, torch.get_default_dtype()) for path in domains)
     torch.manual_seed(0)
     random = torch.Generator().manual_seed(0)
-    lifter = make_lifter("videopose3d", source.skeleton, 16)
+    lifter = make_lifter(LIFTER_OF.get(cell, "videopose3d"), source.skeleton, 16)
+    frames = frames_of(lifter)
     for module in lifter.modules():
         if isinstance(module, ReLUDropout):
             module.rate = dropout
     mixed = None
     if method is not None:
         settings = adapt_settings(batch=BATCH, warmup=5, **changes)
-        mixed = make_method(method, settings, source, target, random, lifter=lifter)
+        mixed = make_method(method, settings, source, target, random, frames, lifter)
     schedule = Schedule(STEPS, BATCH, 1e-3, 0.0)
     return Training(
-        lifter, Sampler(source, random), schedule, RunFolder(folder), random, mixed,
+        lifter, Sampler(source, random, frames), schedule, RunFolder(folder), random, mixed,
         checkpoint_every=8,
     )  # fmt: skip
 

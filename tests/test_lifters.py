@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from poseda.networks.lifters import (
     frames_of,
     make_lifter,
 )
+from poseda.networks.replicas import synchronize
 from poseda.networks.weights import NamedLifter, load_lifter, save_lifter
 from poseda_ext import H36M_16, H36M_17, Skeleton
 
@@ -143,6 +145,22 @@ def test_lifter_trains_in_bfloat16_and_uses_all_it_has(name: str) -> None:
         rough = lifter(pose2d).float()
     with torch.no_grad():
         assert (rough - lifter(pose2d)).abs().max() < 0.05 * rough.abs().max()
+
+
+@pytest.mark.parametrize("name", LIFTERS)
+def test_batch_norms_can_be_synchronised(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of two processes of which the other one has the same batch."""
+    monkeypatch.setattr("poseda.networks.replicas.world_size", lambda: 2)
+    monkeypatch.setattr("poseda.networks.replicas.of_all", lambda one: torch.stack((one, one)))
+    torch.manual_seed(0)
+    lifter = make_lifter(name, H36M_16, 16)
+    pose2d = random_input(lifter, H36M_16, 8)
+    torch.manual_seed(1)  # of dropout
+    expected = copy.deepcopy(lifter)(pose2d)
+    synchronize(lifter)
+    assert not any(type(module) is nn.BatchNorm1d for module in lifter.modules())
+    torch.manual_seed(1)
+    torch.testing.assert_close(lifter(pose2d), expected, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", LIFTERS)

@@ -58,7 +58,7 @@ def partition(count: int, edges: Sequence[Pair], mirrored: Sequence[Pair]) -> Te
     """
     far = hops(count, edges)
     centre = min(range(count), key=lambda node: max(far[node]))
-    kind = np.zeros((KINDS, count, count), dtype=np.float32)
+    kind = np.zeros((KINDS, count, count))
     kind[0] = np.eye(count)
     for a, b in {*edges, *mirrored}:
         for here, there in ((a, b), (b, a)):
@@ -66,7 +66,7 @@ def partition(count: int, edges: Sequence[Pair], mirrored: Sequence[Pair]) -> Te
                 kind[3, here, there] = 1
             elif far[centre][here] != far[centre][there]:
                 kind[1 if far[centre][here] > far[centre][there] else 2, here, there] = 1
-    return torch.from_numpy(kind / kind.sum((0, 1)))
+    return torch.from_numpy(kind / kind.sum((0, 1))).to(torch.get_default_dtype())
 
 
 class PartitionConvolution(nn.Module):
