@@ -26,7 +26,8 @@ pybind11::dict build_info() {
       "cpu_level"_a = poseda::name(poseda::cpu_level()),
       "constants"_a = pybind11::dict(
           "MIN_BONE_LENGTH"_a = poseda::kMinBoneLength, "MIN_BOX_SIZE"_a = poseda::kMinBoxSize,
-          "MIN_DEPTH"_a = poseda::kMinDepth, "MIN_FOCAL_LENGTH"_a = poseda::kMinFocalLength));
+          "MIN_DEPTH"_a = poseda::kMinDepth, "MIN_FOCAL_LENGTH"_a = poseda::kMinFocalLength,
+          "MIN_HALFWAY"_a = poseda::kMinHalfway));
 }
 
 }  // namespace

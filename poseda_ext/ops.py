@@ -7,6 +7,7 @@ kernel launch forward and one backward.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,9 +21,11 @@ from poseda_ext.skeleton import H36M_16, Skeleton
 Shape = Sequence[int]
 
 
-def _tree(parents: Sequence[int], parts: tuple[tuple[int, ...], ...] = ()) -> Skeleton:
+def _tree(
+    parents: Sequence[int], parts: tuple[tuple[int, ...], ...] = (), torso: int | None = None
+) -> Skeleton:
     names = tuple(str(joint) for joint in range(len(parents)))
-    return Skeleton(names=names, parents=tuple(parents), kcs_parts=parts)
+    return Skeleton(names=names, parents=tuple(parents), kcs_parts=parts, torso=torso)
 
 
 def _augment_reference(
@@ -34,16 +37,19 @@ def _augment_reference(
     root: Tensor | None,
     intrinsics: Tensor | None,
     parents: Sequence[int],
+    direction: Tensor | None = None,
+    torso: int | None = None,
 ) -> tuple[Tensor | None, ...]:
     pose3d, solved, pose2d = reference.augment(
         pose,
         bone_rotation=bone_rotation,
         bone_scale=bone_scale,
+        direction=direction,
         rotation=rotation,
         target2d=target2d,
         root=root,
         intrinsics=intrinsics,
-        skeleton=_tree(parents),
+        skeleton=_tree(parents, torso=torso),
     )
     return pose3d, solved if target2d is not None else None, pose2d
 
@@ -66,22 +72,46 @@ def _augment_shapes(
     )
 
 
+def _aligned_reference(*arguments: Any) -> tuple[Tensor | None, ...]:
+    *tensors, direction, parents, torso = arguments
+    return _augment_reference(*tensors, parents, direction, torso)
+
+
+def _aligned_shapes(*arguments: Any) -> tuple[Shape | None, ...]:
+    *tensors, _, parents, _ = arguments
+    return _augment_shapes(*tensors, parents)
+
+
+_AUGMENT_INPUTS = (
+    "Tensor pose",
+    "Tensor? bone_rotation",
+    "Tensor? bone_scale",
+    "Tensor? rotation",
+    "Tensor? target2d",
+    "Tensor? root",
+    "Tensor? intrinsics",
+)
+
 _call_augment = register(
     Op(
         name="augment",
-        inputs=(
-            "Tensor pose",
-            "Tensor? bone_rotation",
-            "Tensor? bone_scale",
-            "Tensor? rotation",
-            "Tensor? target2d",
-            "Tensor? root",
-            "Tensor? intrinsics",
-        ),
+        inputs=_AUGMENT_INPUTS,
         options=("int[] parents",),
         outputs=("pose3d", "root", "pose2d"),
         reference=_augment_reference,
         shapes=_augment_shapes,
+    )
+)
+
+# A torch op of its own, as its kernel is: augment without a direction costs what it does alone.
+_call_augment_aligned = register(
+    Op(
+        name="augment_aligned",
+        inputs=(*_AUGMENT_INPUTS, "Tensor direction"),
+        options=("int[] parents", "int torso"),
+        outputs=("pose3d", "root", "pose2d"),
+        reference=_aligned_reference,
+        shapes=_aligned_shapes,
     )
 )
 
@@ -91,19 +121,33 @@ def augment(
     *,
     bone_rotation: Tensor | None = None,
     bone_scale: Tensor | None = None,
+    direction: Tensor | None = None,
     rotation: Tensor | None = None,
     target2d: Tensor | None = None,
     root: Tensor | None = None,
     intrinsics: Tensor | None = None,
     skeleton: Skeleton = H36M_16,
 ) -> Augmented:
-    """Turns bones, scales them, rotates the body, places it before a camera and projects it.
+    """Turns bones, scales them, aligns and rotates the body, places it before a camera and projects
+    it.
 
     The stages run in this order, and a stage whose argument is None is left out and costs nothing.
     Leading dimensions are those of `pose`; every other argument is broadcast to them. Arguments of
     different floating dtypes are promoted as torch does; float16 and bfloat16 are computed in
     float32. Gradients flow to every argument, and second derivatives are right. For degenerate
     geometry see `poseda_ext.reference`.
+
+    Alignment of root, viewpoint and proportions (this project's own, beyond PoseDA) is `bone_scale`,
+    `direction` and `target2d` together, each in closed form. With a the unit vector of the torso,
+    from joint 0 to ``skeleton.torso`` in the pose whose bones were turned and scaled, b that of
+    `direction`, v = a x b and c = a.b, the body is turned by
+
+        R = I + [v]x + [v]x^2 / (1 + c),
+
+    the smallest rotation with R a = b, before `rotation` turns it further. R is smooth up to opposite
+    directions, of which no turn is smallest: then it is half a turn about the camera's z axis made
+    perpendicular to the torso (its x axis where the torso lies more along z than along x). A torso or
+    a direction of no length turns nothing. Neither case has a gradient through R.
 
     NaN and infinite inputs are not repaired: every output that depends on one is NaN (or infinite),
     never a plausible number; other poses of the batch are untouched.
@@ -113,13 +157,14 @@ def augment(
         bone_rotation: (..., J-1, 3) axis-angle, radians: turns each bone vector; the bones after it
             keep their direction.
         bone_scale: (..., J-1): each bone's length is multiplied by 1 + this.
-        rotation: (..., 3) axis-angle, radians: turns the body about joint 0.
+        direction: (..., 3) of any length: the body turns about joint 0 until its torso points there.
+        rotation: (..., 3) axis-angle, radians: turns the body about joint 0, after that.
         target2d: (..., J, 2) in the unit of the intrinsics: the root is solved by global position
             alignment, so that the projection gets the box size and the 2D root of this pose
             (PoseDA, Eq. 7 and 9). Excludes `root`.
         root: (..., 3) camera frame, metres: the position of joint 0. Excludes `target2d`.
         intrinsics: (..., 4) fx, fy, cx, cy. Goes with `target2d` or `root`.
-        skeleton: the joint tree of `pose`.
+        skeleton: the joint tree of `pose`, with its torso if there is a direction.
 
     Returns:
         `Augmented`: ``pose3d`` (..., J, 3) root-relative, metres; ``root`` (..., 3) camera frame,
@@ -129,7 +174,8 @@ def augment(
     Raises:
         TypeError: if an argument is not a floating-point tensor.
         ValueError: if a shape does not fit, devices differ, both `target2d` and `root` are given,
-            or `intrinsics` is given without one of them or they without it.
+            `intrinsics` is given without one of them or they without it, or `direction` is given
+            for a skeleton that names no torso.
     """
     if target2d is not None and root is not None:
         raise ValueError("target2d, root: got both, expected at most one of them")
@@ -139,7 +185,8 @@ def augment(
             given, missing = missing, given
         raise ValueError(f"{missing}: got None, expected it together with {given}")
     joints = check_skeleton(skeleton)
-    pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics = prepare(
+    torso = 0 if direction is None else reference.torso_of(skeleton)
+    pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics, direction = prepare(
         "augment",
         2,
         ("pose", pose, (joints, 3)),
@@ -149,10 +196,15 @@ def augment(
         ("target2d", target2d, (joints, 2)),
         ("root", root, (3,)),
         ("intrinsics", intrinsics, (4,)),
+        ("direction", direction, (3,)),
     )
-    pose3d, solved, pose2d = _call_augment(
-        pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics, skeleton.parents
-    )
+    tensors = (pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics)
+    if direction is None:
+        pose3d, solved, pose2d = _call_augment(*tensors, skeleton.parents)
+    else:
+        pose3d, solved, pose2d = _call_augment_aligned(
+            *tensors, direction, skeleton.parents, torso
+        )
     if intrinsics is None:
         return Augmented(pose3d, None, None)
     # A copy: a result never shares memory with an argument.

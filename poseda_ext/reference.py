@@ -12,6 +12,10 @@ Degenerate geometry follows one rule everywhere (reference, CPU and CUDA kernels
 - A depth below `MIN_DEPTH` (behind or at the camera) counts as `MIN_DEPTH`, with zero gradient.
 - A focal length below `MIN_FOCAL_LENGTH` counts as `MIN_FOCAL_LENGTH`, with zero gradient.
 - Of joints that tie for an edge of the 2D box, the first gets the gradient.
+- A torso or a direction not longer than `MIN_BONE_LENGTH` aligns nothing, with zero gradient.
+- Directions whose unit vectors add up to no more than `MIN_HALFWAY` count as opposite: half a turn
+  about the camera's z axis made perpendicular to the torso, or its x axis where the torso lies more
+  along z than along x, with zero gradient.
 
 NaN and infinite inputs are not repaired: every output that depends on one is NaN (or infinite),
 never a plausible number; other poses of the batch are untouched. In particular no bound of the
@@ -31,6 +35,7 @@ MIN_BONE_LENGTH = 1e-6  #: metres
 MIN_BOX_SIZE = 1e-3  #: width plus height, in the unit of the 2D points
 MIN_DEPTH = 0.1  #: metres
 MIN_FOCAL_LENGTH = 1e-3  #: in the unit of the 2D points
+MIN_HALFWAY = 1e-4  #: length of the sum of two unit vectors, about radians short of half a turn
 #: Below this squared angle the rotation coefficients come from their Taylor series.
 TAYLOR_SQUARED_ANGLE = 0.25
 
@@ -109,6 +114,52 @@ def rotate(points: Tensor, axis_angle: Tensor) -> Tensor:
     once = torch.linalg.cross(axis_angle, points)
     twice = torch.linalg.cross(axis_angle, once)
     return points + first * once + second * twice
+
+
+def _direction(vector: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit vectors, and whether there is a direction; where there is none, any unit vector."""
+    length2 = vector.square().sum(-1, keepdim=True)
+    none = length2 <= MIN_BONE_LENGTH**2  # NaN is none of those
+    some = torch.zeros_like(vector)
+    some[..., 0] = 1
+    safe = torch.where(none, torch.ones_like(length2), length2)
+    return torch.where(none, some, vector / safe.sqrt() + _taint(length2)), ~none
+
+
+def align(points: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Turns points about the origin by the smallest rotation that takes one direction to another.
+
+    With a and b the unit vectors of the two, v = a x b and c = a.b, that is
+    R = I + [v]x + [v]x^2 / (1 + c), here written without its cancellation as
+    R = I - 2 h h^T + 2 b a^T with h = (a + b) / |a + b|, midway between them.
+
+    Args:
+        points: (..., J, 3).
+        first: (..., 3) of any length.
+        second: (..., 3) of any length.
+
+    Returns:
+        (..., J, 3).
+    """
+    (a, has_first), (b, has_second) = _direction(first), _direction(second)
+    total = a + b
+    length2 = total.square().sum(-1, keepdim=True)
+    opposite = length2 <= MIN_HALFWAY**2
+    still = a.detach()
+    x, y, z = still.unbind(-1)
+    zero = torch.zeros_like(x)
+    along_z = (z.square() > x.square())[..., None]
+    across = torch.where(along_z, torch.stack((zero, z, -y), -1), torch.stack((y, -x, zero), -1))
+    safe = torch.where(opposite, torch.ones_like(length2), length2)
+    midway = torch.where(
+        opposite, across / across.norm(dim=-1, keepdim=True), total / safe.sqrt()
+    )[..., None, :]
+    a, b = torch.where(opposite, still, a), torch.where(opposite, -still, b)
+    # Zero leaves the points, and a NaN of the other direction shows.
+    twice = 2 * (has_first & has_second).to(points.dtype)[..., None, :]
+    along = (points * midway).sum(-1, keepdim=True)
+    ahead = (points * a[..., None, :]).sum(-1, keepdim=True)
+    return points + twice * (ahead * b[..., None, :] - along * midway)
 
 
 def bones(pose: Tensor, skeleton: Skeleton = H36M_16) -> Tensor:
@@ -203,30 +254,45 @@ def _move(bone: Tensor, bone_rotation: Tensor | None, bone_scale: Tensor | None)
     return bone if bone_scale is None else bone * (1 + bone_scale[..., None])
 
 
+def torso_of(skeleton: Skeleton) -> int:
+    """The joint whose direction from joint 0 is that of the torso.
+
+    Raises:
+        ValueError: if the skeleton names none.
+    """
+    if skeleton.torso is None:
+        raise ValueError("skeleton.torso: got None, expected the joint that direction is for")
+    return skeleton.torso
+
+
 def augment(
     pose: Tensor,
     *,
     bone_rotation: Tensor | None = None,
     bone_scale: Tensor | None = None,
+    direction: Tensor | None = None,
     rotation: Tensor | None = None,
     target2d: Tensor | None = None,
     root: Tensor | None = None,
     intrinsics: Tensor | None = None,
     skeleton: Skeleton = H36M_16,
 ) -> Augmented:
-    """Turns bones, scales them, rotates the body, places it before a camera and projects it.
+    """Turns bones, scales them, aligns and rotates the body, places it before a camera and projects
+    it.
 
     The stages run in this order, and a stage whose argument is None is left out. See
     `poseda_ext.augment` for shapes, units and errors.
     """
     dtype = pose.dtype
-    pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics = _compute(  # type: ignore[assignment]
-        pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics
+    pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics, direction = _compute(  # type: ignore[assignment]
+        pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics, direction
     )
     pose3d = pose - pose[..., :1, :]
     if bone_rotation is not None or bone_scale is not None:
         bone = _move(bones(pose3d, skeleton), bone_rotation, bone_scale)
         pose3d = pose_from_bones(bone, pose3d[..., 0, :], skeleton)
+    if direction is not None:
+        pose3d = align(pose3d, pose3d[..., torso_of(skeleton), :], direction)
     if rotation is not None:
         pose3d = rotate(pose3d, rotation[..., None, :])
     if target2d is not None and intrinsics is not None:

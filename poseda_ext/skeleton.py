@@ -37,13 +37,15 @@ class Skeleton:
         right: joints of the right side.
         bone_groups: sets of bones that share a length ratio (left and right of one limb).
         kcs_parts: sets of bones seen together by the part-wise KCS (PoseAug's five parts).
+        torso: the joint that the torso points to from joint 0 (Thorax), by whose direction
+            `augment` aligns a body. None where the tree has none.
 
     Any sequences will do; they are kept as tuples.
 
     Raises:
         TypeError: if a name is not a string, or an index not an integer.
-        ValueError: if the tree, a joint index or a bone index is not valid, a name stands twice, or
-            a joint stands twice in `left` and `right`.
+        ValueError: if the tree, a joint index or a bone index is not valid, a name stands twice,
+            a joint stands twice in `left` and `right`, or `torso` is joint 0.
     """
 
     names: tuple[str, ...]
@@ -52,6 +54,7 @@ class Skeleton:
     right: tuple[int, ...] = ()
     bone_groups: tuple[tuple[int, ...], ...] = ()
     kcs_parts: tuple[tuple[int, ...], ...] = ()
+    torso: int | None = None
 
     def __post_init__(self) -> None:
         for label in ("parents", "left", "right"):
@@ -91,6 +94,11 @@ class Skeleton:
         for place, joint in enumerate(sides):
             if joint in sides[:place]:
                 raise ValueError(f"left, right: got joint {joint} twice, expected it once")
+        if self.torso is not None:
+            (torso,) = _integers("torso", (self.torso,))
+            if not 1 <= torso < joints:
+                raise ValueError(f"torso: got {torso}, expected 1 to {joints - 1}")
+            object.__setattr__(self, "torso", torso)
 
     @property
     def num_joints(self) -> int:
@@ -136,6 +144,7 @@ H36M_17 = Skeleton(
         (7, 10, 11, 12),
         (7, 13, 14, 15),
     ),
+    torso=8,
 )  # fmt: skip
 
 #: Human3.6M without Neck/Nose: the 16 joints of PoseAug and PoseDA.
@@ -152,4 +161,5 @@ H36M_16 = Skeleton(
         (7, 9, 10, 11),
         (7, 12, 13, 14),
     ),
+    torso=8,
 )

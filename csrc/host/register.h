@@ -15,6 +15,8 @@ template <class Backend>
 void register_ops(torch::stable::detail::StableLibrary& library) {
   library.impl("augment", TORCH_BOX(&augment<Backend>));
   library.impl("augment_backward", TORCH_BOX(&augment_backward<Backend>));
+  library.impl("augment_aligned", TORCH_BOX(&augment_aligned<Backend>));
+  library.impl("augment_aligned_backward", TORCH_BOX(&augment_aligned_backward<Backend>));
   library.impl("gpa", TORCH_BOX(&gpa_op<Backend>));
   library.impl("gpa_backward", TORCH_BOX(&gpa_backward<Backend>));
   library.impl("project", TORCH_BOX(&project_op<Backend>));

@@ -206,6 +206,18 @@ POSEDA_INLINE Vec3<T> multiply_transposed(const Matrix3<T>& m, Vec3<T> v) {
   return v.x * m.x + v.y * m.y + v.z * m.z;
 }
 
+template <class T>
+POSEDA_INLINE Matrix3<T> multiply(const Matrix3<T>& a, const Matrix3<T>& b) {
+  return {multiply_transposed(b, a.x), multiply_transposed(b, a.y), multiply_transposed(b, a.z)};
+}
+
+// a^T b
+template <class T>
+POSEDA_INLINE Matrix3<T> multiply_transposed(const Matrix3<T>& a, const Matrix3<T>& b) {
+  return {a.x.x * b.x + a.y.x * b.y + a.z.x * b.z, a.x.y * b.x + a.y.y * b.y + a.z.y * b.z,
+          a.x.z * b.x + a.y.z * b.y + a.z.z * b.z};
+}
+
 // m += g v^T
 template <class T>
 POSEDA_INLINE void add_outer(Matrix3<T>& m, Vec3<T> g, Vec3<T> v) {

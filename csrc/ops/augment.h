@@ -24,12 +24,11 @@ POSEDA_INLINE Matrix3<T> body_rotation(const AugmentInputs& in, const T* tile) {
   return rotation_matrix(w, rotation_coefficients<false>(dot(w, w)));
 }
 
-// Builds the root-relative pose in `out` from the bones in `tile[in.pose]`; both may be one place.
-// Returns its box in x and y.
+// Builds the root-relative pose in `out` from the bones in `tile[in.pose]`, which it moves and, if
+// it `turns`, turns; both may be one place. Returns its box in x and y.
 template <class T>
-POSEDA_INLINE Box<T> build_pose(const AugmentInputs& in, const T* tile, T* out) {
-  const bool turns = in.rotation != kAbsent;
-  const Matrix3<T> turn = turns ? body_rotation(in, tile) : Matrix3<T>{};
+POSEDA_INLINE Box<T> chain_bones(const AugmentInputs& in, bool turns, const Matrix3<T>& turn,
+                                 const T* tile, T* out) {
   Vec3<T> origin = load3(tile + in.pose);
   origin = origin - origin;  // NaN stays
   if (turns) origin = multiply(turn, origin);
@@ -58,6 +57,12 @@ POSEDA_INLINE Box<T> build_pose(const AugmentInputs& in, const T* tile, T* out) 
   return box;
 }
 
+template <class T>
+POSEDA_INLINE Box<T> build_pose(const AugmentInputs& in, const T* tile, T* out) {
+  const bool turns = in.rotation != kAbsent;
+  return chain_bones(in, turns, turns ? body_rotation(in, tile) : Matrix3<T>{}, tile, out);
+}
+
 // Outputs: pose3d in the place of pose; root (kAbsent unless solved by GPA); pose2d, which may
 // stand in the place of target2d.
 struct Augment {
@@ -69,7 +74,12 @@ struct Augment {
   template <class T>
   POSEDA_INLINE void operator()(T* tile) const {
     pose_to_bones<3>(in.tree, tile + in.pose);
-    const Box<T> box = build_pose(in, tile, tile + in.pose);
+    place(tile, build_pose(in, tile, tile + in.pose));
+  }
+
+  // Places the pose, whose box is given, before the camera and projects it, if there is a camera.
+  template <class T>
+  POSEDA_INLINE void place(T* tile, const Box<T>& box) const {
     if (in.intrinsics == kAbsent) return;
     const Intrinsics<T> k = load_intrinsics(tile + in.intrinsics);
     if (in.target2d != kAbsent) {
@@ -103,19 +113,19 @@ struct AugmentBackward {
   POSEDA_INLINE void operator()(T* tile) const {
     pose_to_bones<3>(in.tree, tile + in.pose);
     const Box<T> box = build_pose(in, tile, tile + moved);
-    if (in.intrinsics != kAbsent) camera_vjp(tile, box);
+    place_vjp(tile, box);
     if (in.rotation != kAbsent) {
       body_vjp(tile);
     } else {
-      bone_chain_vjp(tile, Matrix3<T>{});
+      chain_bones_vjp(tile, false, Matrix3<T>{});
     }
     pose_to_bones_vjp<3>(in.tree, tile + in.pose);
   }
 
- private:
   // From pose2d and root to the joints, the target, the root and the intrinsics.
   template <class T>
-  POSEDA_INLINE void camera_vjp(T* tile, const Box<T>& box) const {
+  POSEDA_INLINE void place_vjp(T* tile, const Box<T>& box) const {
+    if (in.intrinsics == kAbsent) return;
     const int joints = in.tree.joints;
     const Intrinsics<T> k = load_intrinsics(tile + in.intrinsics);
     const Vec2<T> pose_extent = extent(box);
@@ -159,27 +169,10 @@ struct AugmentBackward {
     store_intrinsics(tile + in.intrinsics, grad_k);
   }
 
-  // pose2d's gradient is used up by now.
-  template <class T>
-  POSEDA_INLINE void target_vjp(T* tile, const Box<T>& box, const GpaGrads<T>& g) const {
-    T* grad = tile + grad_pose2d;
-    for (int i = 0; i < 2 * in.tree.joints; ++i) grad[i] = T(0);
-    extent_vjp(box, g.target_extent, tile + in.target2d, grad, in.tree.joints, 2);
-    store2(grad, {grad[0] + g.target_root.x, grad[1] + g.target_root.y});
-  }
-
-  template <class T>
-  POSEDA_INLINE void body_vjp(T* tile) const {
-    const Vec3<T> w = load3(tile + in.rotation);
-    const RotationCoefficients<T> c = rotation_coefficients<true>(dot(w, w));
-    const Matrix3<T> outer = bone_chain_vjp(tile, rotation_matrix(w, c));
-    store3(tile + in.rotation, axis_angle_vjp(w, c, outer));
-  }
-
   // Leaves the gradient of each bone in the bone's place. Returns sum g v^T over the moved bones v
   // before the body's rotation and the gradients g of what depends on them, after it.
   template <class T>
-  POSEDA_INLINE Matrix3<T> bone_chain_vjp(T* tile, const Matrix3<T>& turn) const {
+  POSEDA_INLINE Matrix3<T> chain_bones_vjp(T* tile, bool turns, const Matrix3<T>& turn) const {
     const Vec3<T> zero{T(0), T(0), T(0)};
     Matrix3<T> outer{zero, zero, zero};
     bones_to_pose_vjp<3>(in.tree, tile + grad_pose3d);
@@ -193,7 +186,7 @@ struct AugmentBackward {
         grads[i] = load3(tile + grad_pose3d + 3 * (first + i));
       }
       in.bones.template move<true, kBones>(tile, first, bones, moves);
-      if (in.rotation != kAbsent) {
+      if (turns) {
 #pragma unroll
         for (int i = 0; i < kBones; ++i) {
           add_outer(outer, grads[i], moves[i].moved());
@@ -205,6 +198,24 @@ struct AugmentBackward {
       for (int i = 0; i < kBones; ++i) store3(tile + in.pose + 3 * (first + i), grads[i]);
     });
     return outer;
+  }
+
+ private:
+  // pose2d's gradient is used up by now.
+  template <class T>
+  POSEDA_INLINE void target_vjp(T* tile, const Box<T>& box, const GpaGrads<T>& g) const {
+    T* grad = tile + grad_pose2d;
+    for (int i = 0; i < 2 * in.tree.joints; ++i) grad[i] = T(0);
+    extent_vjp(box, g.target_extent, tile + in.target2d, grad, in.tree.joints, 2);
+    store2(grad, {grad[0] + g.target_root.x, grad[1] + g.target_root.y});
+  }
+
+  template <class T>
+  POSEDA_INLINE void body_vjp(T* tile) const {
+    const Vec3<T> w = load3(tile + in.rotation);
+    const RotationCoefficients<T> c = rotation_coefficients<true>(dot(w, w));
+    const Matrix3<T> outer = chain_bones_vjp(tile, true, rotation_matrix(w, c));
+    store3(tile + in.rotation, axis_angle_vjp(w, c, outer));
   }
 };
 
