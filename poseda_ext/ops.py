@@ -137,17 +137,17 @@ def augment(
     float32. Gradients flow to every argument, and second derivatives are right. For degenerate
     geometry see `poseda_ext.reference`.
 
-    Alignment of root, viewpoint and proportions (this project's own, beyond PoseDA) is `bone_scale`,
-    `direction` and `target2d` together, each in closed form. With a the unit vector of the torso,
-    from joint 0 to ``skeleton.torso`` in the pose whose bones were turned and scaled, b that of
-    `direction`, v = a x b and c = a.b, the body is turned by
+    Alignment of root, viewpoint and proportions (this project's own, beyond PoseDA) is
+    `bone_scale`, `direction` and `target2d` together, each in closed form. With a the unit vector
+    of the torso, from joint 0 to ``skeleton.torso`` in the pose whose bones were turned and scaled,
+    b that of `direction`, v = a x b and c = a.b, the body is turned by
 
         R = I + [v]x + [v]x^2 / (1 + c),
 
-    the smallest rotation with R a = b, before `rotation` turns it further. R is smooth up to opposite
-    directions, of which no turn is smallest: then it is half a turn about the camera's z axis made
-    perpendicular to the torso (its x axis where the torso lies more along z than along x). A torso or
-    a direction of no length turns nothing. Neither case has a gradient through R.
+    the smallest rotation with R a = b, before `rotation` turns it further. R is smooth up to
+    opposite directions, of which no turn is smallest: then it is half a turn about the camera's z
+    axis made perpendicular to the torso (its x axis where the torso lies more along z than along
+    x). A torso or a direction of no length turns nothing. Neither case has a gradient through R.
 
     NaN and infinite inputs are not repaired: every output that depends on one is NaN (or infinite),
     never a plausible number; other poses of the batch are untouched.
@@ -157,7 +157,8 @@ def augment(
         bone_rotation: (..., J-1, 3) axis-angle, radians: turns each bone vector; the bones after it
             keep their direction.
         bone_scale: (..., J-1): each bone's length is multiplied by 1 + this.
-        direction: (..., 3) of any length: the body turns about joint 0 until its torso points there.
+        direction: (..., 3) of any length: turns the body about joint 0, until its torso points
+            there.
         rotation: (..., 3) axis-angle, radians: turns the body about joint 0, after that.
         target2d: (..., J, 2) in the unit of the intrinsics: the root is solved by global position
             alignment, so that the projection gets the box size and the 2D root of this pose

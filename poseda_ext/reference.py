@@ -142,7 +142,8 @@ def align(points: Tensor, first: Tensor, second: Tensor) -> Tensor:
         (..., J, 3).
     """
     (a, has_first), (b, has_second) = _direction(first), _direction(second)
-    total = a + b
+    # Perpendicular to a - b, but for the rounding of a and b, which counts where the sum is small.
+    total = a + b - 0.25 * ((a + b) * (a - b)).sum(-1, keepdim=True) * (a - b)
     length2 = total.square().sum(-1, keepdim=True)
     opposite = length2 <= MIN_HALFWAY**2
     still = a.detach()

@@ -45,7 +45,8 @@ POSEDA_INLINE Alignment<T> align(Vec3<T> first, Vec3<T> second) {
   r.twice = T(2);
   r.first = unit(first, r.twice);
   r.second = unit(second, r.twice);
-  const Vec3<T> a = r.first.vector, b = r.second.vector, sum = a + b;
+  const Vec3<T> a = r.first.vector, b = r.second.vector;
+  const Vec3<T> sum = a + b - (T(0.25) * dot(a + b, a - b)) * (a - b);
   const T squared = dot(sum, sum);
   const auto opposite = T(kMinHalfway * kMinHalfway) >= squared;
   const auto along_z = a.z * a.z > a.x * a.x;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "cpu/run.h"
-#include "ops/augment.h"
+#include "ops/augment_aligned.h"
 #include "ops/kcs.h"
 
 namespace poseda {
@@ -95,6 +95,17 @@ int check_all(int batch) {
   gradients.back().slot = by_2d;
   wrong += check<AugmentBackward, S>("augment backward", backward, with_grads, gradients,
                                      moved + 48, batch);
+  // The same with a direction, after everything else.
+  const Aim aim{moved + 48, 8}, aim_first{rest + 3, 8};
+  std::vector<Field> aimed = inputs;
+  aimed.push_back({nullptr, 3, aim_first.direction});
+  wrong += check<AugmentAligned, S>("augment aligned", {{in, rest, target}, aim_first}, aimed,
+                                    {{nullptr, 48, 0}, {nullptr, 3, rest}, {nullptr, 32, target}},
+                                    aim_first.direction + 3, batch);
+  with_grads.push_back({nullptr, 3, aim.direction});
+  gradients.push_back({nullptr, 3, aim.direction});
+  wrong += check<AugmentAlignedBackward, S>("augment aligned backward", {backward, aim}, with_grads,
+                                            gradients, aim.direction + 3, batch);
   const Pairs pairs = all_pairs();
   const int features = 108, more = features + pairs.count;
   const KcsBackward<3> kcs{chain_tree(), pairs, true,      {rotation, scale}, 0,

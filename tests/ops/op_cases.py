@@ -20,7 +20,8 @@ def random_tree(joints: int, seed: int = 0) -> Skeleton:
     pick = random.Random(seed)
     parents = (-1, *(pick.randrange(joint) for joint in range(1, joints)))
     names = tuple(f"joint{joint}" for joint in range(joints))
-    return Skeleton(names, parents, kcs_parts=((0, joints - 2), tuple(range(min(4, joints - 1)))))
+    parts = ((0, joints - 2), tuple(range(min(4, joints - 1))))
+    return Skeleton(names, parents, kcs_parts=parts, torso=pick.randrange(1, joints))
 
 
 SKELETONS = {
@@ -70,6 +71,11 @@ class Case:
     inputs: dict[str, str]
     options: dict[str, Any] = field(default_factory=dict)
     has_skeleton: bool = True
+
+    @property
+    def torch_op(self) -> str:
+        """The op under ``torch.ops.poseda`` that it runs."""
+        return "augment_aligned" if "direction" in self.inputs else self.op
 
     def sample(
         self,
@@ -147,11 +153,22 @@ CASES = [
         {"unit": True},
     ),
     Case("part_kcs_scaled", "part_kcs", {"pose": "pose", "bone_scale": "bone_number"}),
+    Case(
+        "augment_aligned",
+        "augment",
+        {"pose": "pose", **_BONES, "direction": "vector", "rotation": "vector", **_GPA},
+    ),
+    Case("augment_direction", "augment", {"pose": "pose", "direction": "vector"}),
+    Case(
+        "augment_aligned_placed",
+        "augment",
+        {"pose": "pose", "bone_scale": "bone_number", "direction": "vector", **_PLACED},
+    ),
 ]
 IDS = [case.name for case in CASES]
 #: One case per op.
 MAIN = [case for case in CASES if case.name in {"augment", "gpa", "project_lens", "bones",
-        "pose_from_bones", "kcs_unit", "part_kcs_moved"}]  # fmt: skip
+        "pose_from_bones", "kcs_unit", "part_kcs_moved", "augment_aligned"}]  # fmt: skip
 MAIN_IDS = [case.name for case in MAIN]
 
 #: Largest error relative to the largest number of a tensor.

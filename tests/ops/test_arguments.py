@@ -46,6 +46,12 @@ BAD: list[tuple[Any, tuple, dict[str, Any], type[Exception], str]] = [
     (AUGMENT, (POSE,), {"intrinsics": CAMERA}, ValueError, "target2d or root: got None"),
     (AUGMENT, (POSE,), {"rotation": torch.zeros(4, 3, device="meta")}, ValueError,
      "rotation: got device meta, expected cpu"),
+    (AUGMENT, (POSE,), {"direction": torch.zeros(4, 2)}, ValueError,
+     "direction: got shape (4, 2), expected (4, 3)"),
+    (AUGMENT, (POSE[:, :3],), {"direction": torch.zeros(3), "skeleton": MANY_PARTS}, ValueError,
+     "skeleton.torso: got None, expected the joint that direction is for"),
+    (poseda_ext.reference.augment, (POSE[:, :3],), {"direction": torch.zeros(3), "skeleton": MANY_PARTS},
+     ValueError, "skeleton.torso: got None"),
     (GPA, (POSE, TARGET[:, :15], CAMERA), {}, ValueError, "target2d: got shape (4, 15, 2)"),
     (GPA, (POSE, TARGET, CAMERA[:3]), {}, ValueError, "intrinsics: got shape (3,), expected (4, 4)"),
     (GPA, (torch.zeros(2, 65, 3), TARGET, CAMERA), {}, ValueError, "pose: got shape (2, 65, 3)"),
@@ -81,5 +87,11 @@ def test_compiled_op_checks_sizes_again() -> None:
         torch.ops.poseda.augment(
             POSE, None, None, torch.zeros(3), None, None, None, poseda_ext.H36M_16.parents
         )
+    for torso in (0, 16, -1):
+        with pytest.raises(RuntimeError, match=f"no joint {torso} for the torso"):
+            torch.ops.poseda.augment_aligned(
+                *(POSE, None, None, None, None, None, None, POSE[:, 0]),
+                *(poseda_ext.H36M_16.parents, torso),
+            )
     with pytest.raises(RuntimeError, match="is not before it"):
         torch.ops.poseda.bones(POSE[:, :2], (-1, 1))

@@ -17,6 +17,7 @@ from poseda_ext.reference import (
     MIN_BOX_SIZE,
     MIN_DEPTH,
     MIN_FOCAL_LENGTH,
+    MIN_HALFWAY,
     TAYLOR_SQUARED_ANGLE,
 )
 
@@ -145,6 +146,136 @@ def test_lens_clamps_the_plane(device: str) -> None:
     inputs = CASES[10].sample((4,), device=device)
     inputs["points"][:, :8, :2] *= 20
     _like(CASES[10], **inputs)
+
+
+ALIGNED, DIRECTED = (
+    next(case for case in CASES if case.name == name)
+    for name in ("augment_aligned", "augment_direction")
+)
+UNITS = torch.tensor(
+    [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.6, 0, 0.8], [0.8, 0, 0.6]], dtype=torch.float64
+)
+#: Unit vectors on the axes and off them; the torso of a pose points there.
+_OTHERS = torch.randn(9, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+TORSOS = torch.cat((UNITS, -UNITS, torch.nn.functional.normalize(_OTHERS, dim=-1)))
+
+
+def _with_torso(torso: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+    pose = torch.randn(len(torso), 16, 3, dtype=torch.float64)
+    pose[:, 0] = 0
+    pose[:, 8] = torso
+    return pose.to(dtype)
+
+
+def _at_angle(torso: Tensor, angle: float) -> Tensor:
+    """Unit vectors so many radians away, on any side."""
+    side = torch.linalg.cross(torso, torch.randn_like(torso))
+    side = torch.nn.functional.normalize(side, dim=-1)
+    return math.cos(angle) * torso + math.sin(angle) * side
+
+
+@pytest.mark.parametrize("name", ["torso", "direction", "both"])
+@pytest.mark.parametrize("length", [0.0, 1e-30, 0.5 * MIN_BONE_LENGTH])
+def test_without_a_direction_nothing_is_aligned(name: str, length: float, device: str) -> None:
+    inputs = {name: t.to(device) for name, t in ALIGNED.sample((len(TORSOS),)).items()}
+    torso = (length if name != "direction" else 1.0) * TORSOS
+    del inputs["bone_rotation"], inputs["bone_scale"]
+    inputs["pose"] = _with_torso(torso).to(device)
+    inputs["direction"] = ((length if name != "torso" else 1.0) * TORSOS.flip(0)).to(device)
+    _like(ALIGNED, **inputs)
+    inputs = require_grad(inputs)
+    outputs = ALIGNED.call(inputs)
+    grads = gradients(outputs, inputs)
+    assert not grads["direction"].any()
+    del inputs["direction"]
+    expected = CASES[0].call(inputs)
+    assert_same(tuple(t.detach() for t in outputs), tuple(t.detach() for t in expected))
+    torch.testing.assert_close(grads["pose"], gradients(expected, inputs)["pose"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("short", [0.0, 0.1 * MIN_HALFWAY, 0.9 * MIN_HALFWAY])
+def test_opposite_directions_make_half_a_turn(
+    short: float, dtype: torch.dtype, device: str
+) -> None:
+    pose = _with_torso(0.5 * TORSOS, dtype).to(device)
+    direction = (3 * _at_angle(TORSOS, math.pi - short)).to(device, dtype)
+    for module in (poseda_ext, poseda_ext.reference):
+        inputs = require_grad({"pose": pose, "direction": direction})
+        (turned,) = DIRECTED.call(inputs, module=module)
+        # About z or x, made perpendicular to the torso: x + R x = 2 n (n . x).
+        along_z = (TORSOS[:, 2].abs() > TORSOS[:, 0].abs())[:, None]
+        axis = torch.where(along_z, UNITS[0], UNITS[2])
+        axis = axis - (axis * TORSOS).sum(-1, keepdim=True) * TORSOS
+        axis = torch.nn.functional.normalize(axis, dim=-1)[:, None].to(device, dtype)
+        expected = 2 * (axis * pose).sum(-1, keepdim=True) * axis - pose
+        assert (turned - expected).abs().max() < {torch.float32: 5e-6, torch.float64: 1e-14}[dtype]
+        grad_out = torch.randn_like(turned)
+        by_pose, by_direction = torch.autograd.grad(turned, list(inputs.values()), grad_out)
+        assert not by_direction.any()
+        back = 2 * (axis * grad_out).sum(-1, keepdim=True) * axis - grad_out
+        back[:, 0] = 0
+        back[:, 0] = -back.sum(1)
+        torch.testing.assert_close(by_pose, back, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    "angle",
+    [0.0, 1e-30, 1e-12, 1e-8, 1e-4, 0.1, 1.0, math.pi / 2, 3.0, math.pi - 0.01, math.pi - 1e-3,
+     math.pi - 1.1 * MIN_HALFWAY],
+)  # fmt: skip
+def test_alignment_by_angle(angle: float, dtype: torch.dtype, device: str) -> None:
+    pose = _with_torso(0.5 * TORSOS, dtype).to(device)
+    direction = (3 * _at_angle(TORSOS, angle)).to(device, dtype)
+    eps = torch.finfo(dtype).eps
+    short = math.pi - angle
+    for module in (poseda_ext, poseda_ext.reference):
+        inputs = require_grad({"pose": pose, "direction": direction})
+        (turned,) = DIRECTED.call(inputs, module=module)
+        # Distances stay, and the torso goes where it should, whatever the angle.
+        assert (torch.cdist(turned, turned) - torch.cdist(pose, pose)).abs().max() < 100 * eps
+        aim = torch.nn.functional.normalize(turned[:, 8], dim=-1)
+        assert (aim - direction / direction.norm(dim=-1, keepdim=True)).abs().max() < 8 * eps
+        # An axis across both: what lies along it stays. Near half a turn it is known less well.
+        axis = torch.linalg.cross(pose[:, 8], direction)
+        if angle > 1e-3:
+            axis = torch.nn.functional.normalize(axis, dim=-1)[:, None]
+            moved = (axis * (turned - pose)).sum(-1).abs().max()
+            assert moved < 50 * eps / min(1.0, short)
+        else:
+            assert (turned - pose).abs().max() < 40 * (angle + eps)
+        grads = gradients((turned,), inputs)
+        assert all(grad.isfinite().all() for grad in grads.values())
+        # The gradient lies across the direction: its length does not count.
+        by_direction = grads["direction"]
+        along = (by_direction * direction).sum(-1).abs() / 3
+        assert (along < 100 * eps * (by_direction.norm(dim=-1) + 1 / min(1.0, short))).all()
+    if dtype is torch.float64 and short > 0.1:
+        _like(DIRECTED, pose=pose, direction=direction)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 1.0, math.pi - 0.05])
+def test_derivatives_of_an_alignment_by_angle(angle: float, device: str) -> None:
+    pose = _with_torso(0.5 * TORSOS).to(device)
+    direction = _at_angle(TORSOS, angle).to(device)
+    inputs = require_grad({"pose": pose, "direction": direction})
+    function = DIRECTED.function(list(inputs))
+    assert torch.autograd.gradcheck(function, list(inputs.values()), fast_mode=True)
+    assert torch.autograd.gradgradcheck(
+        function, list(inputs.values()), fast_mode=True, atol=1e-3, rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize("module", [poseda_ext, poseda_ext.reference], ids=["fused", "reference"])
+def test_a_direction_too_long_to_square_is_no_plausible_one(module: object, device: str) -> None:
+    inputs = DIRECTED.sample((3,), torch.float32, device)
+    expected = DIRECTED.call(inputs, module=module)[0]
+    for factor in (1e-4, 1e10):
+        (got,) = DIRECTED.call({**inputs, "direction": factor * inputs["direction"]}, module=module)
+        torch.testing.assert_close(got, expected)
+    (got,) = DIRECTED.call({**inputs, "direction": 1e25 * inputs["direction"]}, module=module)
+    assert got.isnan().all()
 
 
 SPECIAL = [0.0, -0.0, 1e-30, -1e-30, 1e-7, -1e-7, 1e-3, -1e-3, 0.1, 1.0, -1.0, math.pi, -10.0, 10.0]

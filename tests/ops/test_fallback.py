@@ -63,7 +63,7 @@ def test_kernels_use_the_constants_of_the_reference() -> None:
     if info["backend"] != "compiled":
         pytest.skip("the compiled extension is not built")
     assert info["constants"] == {name: getattr(reference, name) for name in info["constants"]}
-    assert len(info["constants"]) == 4
+    assert len(info["constants"]) == 5
 
 
 def test_meta_tensors_have_shapes_only() -> None:

@@ -54,7 +54,9 @@ def test_numerically_twice(case: Case, device: str) -> None:
     assert torch.autograd.gradgradcheck(function, tensors, fast_mode=True)
 
 
-@pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[10]], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [CASES[0], CASES[1], CASES[10], CASES[-3]], ids=lambda case: case.name
+)
 def test_subsets_of_inputs(case: Case, device: str) -> None:
     sample = case.sample((5,), device=device)
     for count in (1, 2):

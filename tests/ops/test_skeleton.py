@@ -29,6 +29,9 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"left": (3,), "right": (1,)}, ValueError, "left: got (3,), expected indices 0 to 2"),
     ({"left": (1.5,), "right": (2,)}, TypeError, "left: got float, expected integers"),
     ({"kcs_parts": ((0, 2),)}, ValueError, "kcs_parts: got (0, 2), expected indices 0 to 1"),
+    ({"torso": 0}, ValueError, "torso: got 0, expected 1 to 2"),
+    ({"torso": 3}, ValueError, "torso: got 3, expected 1 to 2"),
+    ({"torso": "b"}, TypeError, "torso: got str, expected integers"),
     ({"bone_groups": (0, 1)}, TypeError, "bone_groups: got int, expected a sequence of integers"),
 ]
 
@@ -50,6 +53,11 @@ def test_any_sequence_will_do() -> None:
     )
     tuples = Skeleton(("a", "b", "c"), (-1, 0, 0), (1,), (2,), ((0, 1),), ((0,), (1,)))
     assert lists == tuples and hash(lists) == hash(tuples)
+
+
+def test_the_torso_points_to_the_thorax() -> None:
+    for skeleton in (H36M_16, H36M_17):
+        assert skeleton.torso is not None and skeleton.names[skeleton.torso] == "Thorax"
 
 
 def test_mirroring_twice_changes_nothing() -> None:

@@ -20,6 +20,13 @@ SCHEMAS: dict[str, tuple[tuple[str, ...], tuple]] = {
         ("pose", "bone_rotation", "bone_scale", "rotation", "target2d", "root", "intrinsics"),
         (PARENTS,),
     ),
+    "augment_aligned": (
+        (
+            *("pose", "bone_rotation", "bone_scale", "rotation", "target2d", "root", "intrinsics"),
+            "direction",
+        ),
+        (PARENTS, H36M_16.torso),
+    ),
     "gpa": (("pose", "target2d", "intrinsics"), ()),
     "project": (("points", "intrinsics", "distortion"), ()),
     "bones": (("pose",), (PARENTS,)),
@@ -34,23 +41,24 @@ SCHEMAS: dict[str, tuple[tuple[str, ...], tuple]] = {
 
 @pytest.mark.parametrize("case", [*MAIN, CASES[1]], ids=[*MAIN_IDS, CASES[1].name])
 def test_opcheck(case: Case, device: str) -> None:
-    names, options = SCHEMAS[case.op]
+    names, options = SCHEMAS[case.torch_op]
     inputs = require_grad(case.sample((3,), torch.float32, device))
     arguments: tuple[Any, ...] = (*(inputs.get(name) for name in names), *options)
-    torch.library.opcheck(getattr(torch.ops.poseda, case.op).default, arguments)
+    torch.library.opcheck(getattr(torch.ops.poseda, case.torch_op).default, arguments)
 
     with torch.no_grad():
-        outputs = getattr(torch.ops.poseda, case.op)(*arguments)
+        outputs = getattr(torch.ops.poseda, case.torch_op)(*arguments)
     outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
     grads = [torch.randn_like(o).requires_grad_() if o.numel() else None for o in outputs]
     needs = sum(1 << i for i, name in enumerate(names) if name in inputs)
-    backward = getattr(torch.ops.poseda, f"{case.op}_backward").default
+    backward = getattr(torch.ops.poseda, f"{case.torch_op}_backward").default
     torch.library.opcheck(backward, (*grads, *arguments, needs))
 
 
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
-def test_compile_augment_and_critic_features(dynamic: bool, device: str) -> None:
-    case = CASES[0]
+@pytest.mark.parametrize("name", ["augment", "augment_aligned"])
+def test_compile_augment_and_critic_features(name: str, dynamic: bool, device: str) -> None:
+    case = next(case for case in CASES if case.name == name)
 
     def function(inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
         pose3d, root, pose2d = case.call(inputs)

@@ -11,6 +11,8 @@ from op_cases import CASES, IDS, MAIN, MAIN_IDS, SKELETONS, TOLERANCE, Case, ass
 import poseda_ext
 from poseda_ext import H36M_16
 
+ALIGNED = next(case for case in CASES if case.name == "augment_aligned")
+
 
 @pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
 @pytest.mark.parametrize("case", CASES, ids=IDS)
@@ -140,6 +142,43 @@ def test_stages_one_by_one_make_the_whole() -> None:
     last = poseda_ext.augment(pose, target2d=whole["target2d"], intrinsics=whole["intrinsics"])
     assert last.root is not None and last.pose2d is not None
     assert_same((last.pose3d, last.root, last.pose2d), case.call(whole))
+
+
+def test_stages_of_an_alignment_one_by_one_make_the_whole() -> None:
+    whole = ALIGNED.sample((6,))
+    pose = poseda_ext.augment(
+        whole["pose"], bone_rotation=whole["bone_rotation"], bone_scale=whole["bone_scale"]
+    ).pose3d
+    pose = poseda_ext.augment(pose, direction=whole["direction"]).pose3d
+    last = {name: whole[name] for name in ("rotation", "target2d", "intrinsics")}
+    assert_same(tuple(poseda_ext.augment(pose, **last)), ALIGNED.call(whole))
+
+
+@pytest.mark.parametrize("module", [poseda_ext, poseda_ext.reference], ids=["fused", "reference"])
+@pytest.mark.parametrize("name", ["h36m16", "seven", "sixty_four"])
+def test_alignment_is_the_smallest_rotation_to_the_direction(name: str, module: Any) -> None:
+    skeleton = SKELETONS[name]
+    pose = torch.randn(50, skeleton.num_joints, 3, dtype=torch.float64)
+    direction = 7 * torch.randn(50, 3, dtype=torch.float64)
+    got = module.augment(pose, direction=direction, skeleton=skeleton).pose3d
+    # By R = I + [v]x + [v]x^2 / (1 + c)
+    pose = pose - pose[:, :1]
+    a = torch.nn.functional.normalize(pose[:, skeleton.torso], dim=-1)
+    b = torch.nn.functional.normalize(direction, dim=-1)
+    v = torch.linalg.cross(a, b)[:, None].expand_as(pose)
+    once = torch.linalg.cross(v, pose)
+    twice = torch.linalg.cross(v, once)
+    expected = pose + once + twice / (1 + (a * b).sum(-1))[:, None, None]
+    torch.testing.assert_close(got, expected)
+    length = pose[:, skeleton.torso].norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(got[:, skeleton.torso], length * b)
+
+
+def test_alignment_looks_at_the_torso_of_the_moved_bones() -> None:
+    inputs = {name: ALIGNED.sample((6,))[name] for name in ("pose", "bone_rotation", "direction")}
+    torso = poseda_ext.augment(**inputs).pose3d[:, H36M_16.torso]
+    got, wanted = (torch.nn.functional.normalize(x, dim=-1) for x in (torso, inputs["direction"]))
+    torch.testing.assert_close(got, wanted)
 
 
 def test_bones_and_pose_from_bones_are_inverses() -> None:
