@@ -30,12 +30,12 @@ test: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile
 
 # Meant to take five minutes on two cores: once compiling took its share, rows go without torch.compile.
-# So augment, which takes most of that, comes last.
+# So augment, which takes most of that, comes last, and the form of it with a direction after that.
 BENCH := --batch 1 1024 16384 --threads 1 2
 bench: $(READY)
 	mkdir -p runs
 	$(PY) -m benchmarks ops $(BENCH) --seconds 0.5 --compile-seconds 150 --json runs/bench.json \
-	  --ops gpa project bones pose_from_bones kcs part_kcs augment
+	  --ops gpa project bones pose_from_bones kcs part_kcs augment augment_aligned
 
 # What the README shows; to be run on a quiet machine. Takes over a quarter of an hour.
 results: $(READY)

@@ -23,6 +23,7 @@ Shape = tuple[int | str, ...]
 # a sine with its cosine counts as 30.
 _ROTATE = 30
 _COEFFICIENTS = 45
+_ALIGN = 120  # a matrix from two directions, and its product with the body's
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Case:
     """One op as it is measured.
 
     Attributes:
-        op: the name of the op, in `poseda_ext` and in `poseda_ext.reference`.
+        op: the name of the torch op, and but for `augment_aligned`, which is `augment` with a
+            direction, that of the function in `poseda_ext` and in `poseda_ext.reference`.
         form: which of its forms is measured, in words.
         inputs: name and trailing shape of every input.
         outputs: name and trailing shape of every output.
@@ -133,6 +135,7 @@ def _scene(batch: int, skeleton: Skeleton, device: str, seed: int) -> Inputs:
         "rotation": normal(3),
         "target2d": reference.project(points, intrinsics) + 0.01 * normal(joints, 2),
         "intrinsics": intrinsics,
+        "direction": normal(3),
     }
 
 
@@ -142,6 +145,20 @@ def _augment(ops: Any, x: Inputs, skeleton: Skeleton) -> Outputs:
             x["pose"],
             bone_rotation=x["bone_rotation"],
             bone_scale=x["bone_scale"],
+            rotation=x["rotation"],
+            target2d=x["target2d"],
+            intrinsics=x["intrinsics"],
+            skeleton=skeleton,
+        )
+    )
+
+
+def _augment_aligned(ops: Any, x: Inputs, skeleton: Skeleton) -> Outputs:
+    return tuple(
+        ops.augment(
+            x["pose"],
+            bone_scale=x["bone_scale"],
+            direction=x["direction"],
             rotation=x["rotation"],
             target2d=x["target2d"],
             intrinsics=x["intrinsics"],
@@ -182,11 +199,19 @@ def _project_flops(skeleton: Skeleton) -> int:
     return 7 * skeleton.num_joints
 
 
-def _augment_flops(skeleton: Skeleton) -> int:
-    bones = skeleton.num_bones * (3 + _COEFFICIENTS + _ROTATE + 4 + 3)
+def _turned_and_placed_flops(skeleton: Skeleton) -> int:
     body = _COEFFICIENTS + _ROTATE * skeleton.num_joints
     placed = 3 * skeleton.num_joints
-    return bones + body + placed + _gpa_flops(skeleton) + _project_flops(skeleton)
+    return body + placed + _gpa_flops(skeleton) + _project_flops(skeleton)
+
+
+def _augment_flops(skeleton: Skeleton) -> int:
+    bones = skeleton.num_bones * (3 + _COEFFICIENTS + _ROTATE + 4 + 3)
+    return bones + _turned_and_placed_flops(skeleton)
+
+
+def _augment_aligned_flops(skeleton: Skeleton) -> int:
+    return skeleton.num_bones * (3 + 4 + 3) + _ALIGN + _turned_and_placed_flops(skeleton)
 
 
 def _kcs_flops(skeleton: Skeleton) -> int:
@@ -224,6 +249,30 @@ CASES: dict[str, Case] = {
             ),
             call=_augment,
             flops=_augment_flops,
+        ),
+        Case(
+            op="augment_aligned",
+            form="`augment`: bone scale, direction, body rotation, root solved from a target",
+            inputs={
+                "pose": ("J", 3),
+                "bone_scale": ("B",),
+                "direction": (3,),
+                "rotation": (3,),
+                "target2d": ("J", 2),
+                "intrinsics": (4,),
+            },
+            outputs={"pose3d": ("J", 3), "root": (3,), "pose2d": ("J", 2)},
+            gradient_to=("pose", "bone_scale", "direction", "rotation"),
+            backward_reads=(
+                "pose",
+                "bone_scale",
+                "direction",
+                "rotation",
+                "target2d",
+                "intrinsics",
+            ),
+            call=_augment_aligned,
+            flops=_augment_aligned_flops,
         ),
         Case(
             op="gpa",
@@ -295,8 +344,6 @@ CASES: dict[str, Case] = {
 
 def has_kernel(op: str, device: str) -> bool:
     """Whether a compiled kernel serves the op, rather than the plain-torch reference."""
-    if getattr(poseda_ext, op) is getattr(reference, op):
-        return False
     key = {"cpu": "CPU", "cuda": "CUDA"}[device]
     return bool(torch._C._dispatch_has_kernel_for_dispatch_key(f"poseda::{op}", key))
 

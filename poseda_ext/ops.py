@@ -203,9 +203,7 @@ def augment(
     if direction is None:
         pose3d, solved, pose2d = _call_augment(*tensors, skeleton.parents)
     else:
-        pose3d, solved, pose2d = _call_augment_aligned(
-            *tensors, direction, skeleton.parents, torso
-        )
+        pose3d, solved, pose2d = _call_augment_aligned(*tensors, direction, skeleton.parents, torso)
     if intrinsics is None:
         return Augmented(pose3d, None, None)
     # A copy: a result never shares memory with an argument.

@@ -152,9 +152,9 @@ def align(points: Tensor, first: Tensor, second: Tensor) -> Tensor:
     along_z = (z.square() > x.square())[..., None]
     across = torch.where(along_z, torch.stack((zero, z, -y), -1), torch.stack((y, -x, zero), -1))
     safe = torch.where(opposite, torch.ones_like(length2), length2)
-    midway = torch.where(
-        opposite, across / across.norm(dim=-1, keepdim=True), total / safe.sqrt()
-    )[..., None, :]
+    midway = torch.where(opposite, across / across.norm(dim=-1, keepdim=True), total / safe.sqrt())[
+        ..., None, :
+    ]
     a, b = torch.where(opposite, still, a), torch.where(opposite, -still, b)
     # Zero leaves the points, and a NaN of the other direction shows.
     twice = 2 * (has_first & has_second).to(points.dtype)[..., None, :]

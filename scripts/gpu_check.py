@@ -323,7 +323,8 @@ def _lay_out(folder: Path, site: Path) -> None:
 
 _IMPORT = """
 import json, torch, poseda_ext, poseda_ext._C as compiled
-keys = [op for op in ("augment", "gpa", "project", "bones", "pose_from_bones", "kcs", "part_kcs")
+keys = [op for op in ("augment", "augment_aligned", "gpa", "project", "bones", "pose_from_bones",
+                      "kcs", "part_kcs")
         if not torch._C._dispatch_has_kernel_for_dispatch_key("poseda::" + op, "CUDA")]
 print(json.dumps({"module": compiled.__file__, "missing": keys,
                   "build_info": poseda_ext.build_info()}))
@@ -461,7 +462,7 @@ def memory(workspace: Workspace, seconds: float) -> Result:
 
 # Largest first: what a timeout cuts off is the least telling.
 _BATCHES = tuple(str(batch) for batch in (LARGE, 131072, 16384, 1024))
-_OTHERS = ("gpa", "project", "bones", "pose_from_bones", "kcs", "part_kcs")
+_OTHERS = ("gpa", "project", "bones", "pose_from_bones", "kcs", "part_kcs", "augment_aligned")
 
 STAGES = (
     Stage("machine", 30, 20, machine),
