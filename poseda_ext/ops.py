@@ -147,7 +147,7 @@ def augment(
     the smallest rotation with R a = b, before `rotation` turns it further. R is smooth up to
     opposite directions, of which no turn is smallest: then it is half a turn about the camera's z
     axis made perpendicular to the torso (its x axis where the torso lies more along z than along
-    x). A torso or a direction of no length turns nothing. Neither case has a gradient through R.
+    x). A torso or a direction of no length turns nothing. In both cases R has zero gradient.
 
     NaN and infinite inputs are not repaired: every output that depends on one is NaN (or infinite),
     never a plausible number; other poses of the batch are untouched.
@@ -199,11 +199,15 @@ def augment(
         ("intrinsics", intrinsics, (4,)),
         ("direction", direction, (3,)),
     )
-    tensors = (pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics)
     if direction is None:
-        pose3d, solved, pose2d = _call_augment(*tensors, skeleton.parents)
+        pose3d, solved, pose2d = _call_augment(
+            pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics, skeleton.parents
+        )
     else:
-        pose3d, solved, pose2d = _call_augment_aligned(*tensors, direction, skeleton.parents, torso)
+        pose3d, solved, pose2d = _call_augment_aligned(
+            *(pose, bone_rotation, bone_scale, rotation, target2d, root, intrinsics),
+            *(direction, skeleton.parents, torso),
+        )
     if intrinsics is None:
         return Augmented(pose3d, None, None)
     # A copy: a result never shares memory with an argument.

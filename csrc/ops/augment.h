@@ -74,13 +74,13 @@ struct Augment {
   template <class T>
   POSEDA_INLINE void operator()(T* tile) const {
     pose_to_bones<3>(in.tree, tile + in.pose);
-    place(tile, build_pose(in, tile, tile + in.pose));
+    const Box<T> box = build_pose(in, tile, tile + in.pose);
+    if (in.intrinsics != kAbsent) place(tile, box);
   }
 
-  // Places the pose, whose box is given, before the camera and projects it, if there is a camera.
+  // Places the pose, whose box is given, before the camera and projects it.
   template <class T>
   POSEDA_INLINE void place(T* tile, const Box<T>& box) const {
-    if (in.intrinsics == kAbsent) return;
     const Intrinsics<T> k = load_intrinsics(tile + in.intrinsics);
     if (in.target2d != kAbsent) {
       const T* target = tile + in.target2d;
@@ -113,11 +113,11 @@ struct AugmentBackward {
   POSEDA_INLINE void operator()(T* tile) const {
     pose_to_bones<3>(in.tree, tile + in.pose);
     const Box<T> box = build_pose(in, tile, tile + moved);
-    place_vjp(tile, box);
+    if (in.intrinsics != kAbsent) place_vjp(tile, box);
     if (in.rotation != kAbsent) {
       body_vjp(tile);
     } else {
-      chain_bones_vjp(tile, false, Matrix3<T>{});
+      chain_bones_vjp(tile, Matrix3<T>{});
     }
     pose_to_bones_vjp<3>(in.tree, tile + in.pose);
   }
@@ -125,7 +125,6 @@ struct AugmentBackward {
   // From pose2d and root to the joints, the target, the root and the intrinsics.
   template <class T>
   POSEDA_INLINE void place_vjp(T* tile, const Box<T>& box) const {
-    if (in.intrinsics == kAbsent) return;
     const int joints = in.tree.joints;
     const Intrinsics<T> k = load_intrinsics(tile + in.intrinsics);
     const Vec2<T> pose_extent = extent(box);
@@ -170,9 +169,10 @@ struct AugmentBackward {
   }
 
   // Leaves the gradient of each bone in the bone's place. Returns sum g v^T over the moved bones v
-  // before the body's rotation and the gradients g of what depends on them, after it.
-  template <class T>
-  POSEDA_INLINE Matrix3<T> chain_bones_vjp(T* tile, bool turns, const Matrix3<T>& turn) const {
+  // before the body turns and the gradients g of what depends on them, after it. It turns if there
+  // is a rotation, or `kTurns`.
+  template <bool kTurns = false, class T>
+  POSEDA_INLINE Matrix3<T> chain_bones_vjp(T* tile, const Matrix3<T>& turn) const {
     const Vec3<T> zero{T(0), T(0), T(0)};
     Matrix3<T> outer{zero, zero, zero};
     bones_to_pose_vjp<3>(in.tree, tile + grad_pose3d);
@@ -186,7 +186,7 @@ struct AugmentBackward {
         grads[i] = load3(tile + grad_pose3d + 3 * (first + i));
       }
       in.bones.template move<true, kBones>(tile, first, bones, moves);
-      if (turns) {
+      if (kTurns || in.rotation != kAbsent) {
 #pragma unroll
         for (int i = 0; i < kBones; ++i) {
           add_outer(outer, grads[i], moves[i].moved());
@@ -214,7 +214,7 @@ struct AugmentBackward {
   POSEDA_INLINE void body_vjp(T* tile) const {
     const Vec3<T> w = load3(tile + in.rotation);
     const RotationCoefficients<T> c = rotation_coefficients<true>(dot(w, w));
-    const Matrix3<T> outer = chain_bones_vjp(tile, true, rotation_matrix(w, c));
+    const Matrix3<T> outer = chain_bones_vjp(tile, rotation_matrix(w, c));
     store3(tile + in.rotation, axis_angle_vjp(w, c, outer));
   }
 };

@@ -55,7 +55,8 @@ struct AugmentAligned {
     const AugmentInputs& in = augment.in;
     pose_to_bones<3>(in.tree, tile + in.pose);
     Vec3<T> torso;
-    augment.place(tile, aim.build_pose(in, tile, tile + in.pose, torso));
+    const Box<T> box = aim.build_pose(in, tile, tile + in.pose, torso);
+    if (in.intrinsics != kAbsent) augment.place(tile, box);
   }
 };
 
@@ -72,7 +73,7 @@ struct AugmentAlignedBackward {
     Vec3<T> torso;
     const Box<T> box = aim.build_pose(in, tile, tile + augment.moved, torso);
     store3(tile + in.pose, torso);  // nothing else looks at the root any more
-    augment.place_vjp(tile, box);
+    if (in.intrinsics != kAbsent) augment.place_vjp(tile, box);
     turn_vjp(tile);
     pose_to_bones_vjp<3>(in.tree, tile + in.pose);
   }
@@ -99,7 +100,7 @@ struct AugmentAlignedBackward {
     store3(tile + aim.direction, by_direction);
     T* at_torso = tile + augment.grad_pose3d + 3 * aim.torso;
     store3(at_torso, load3(at_torso) + multiply(turn, by_torso));
-    augment.chain_bones_vjp(tile, true, turn);
+    augment.template chain_bones_vjp<true>(tile, turn);
   }
 
   // sum g y^T over the joints but the root, which stays where it is.
