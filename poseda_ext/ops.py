@@ -36,10 +36,10 @@ def _augment_reference(
     target2d: Tensor | None,
     root: Tensor | None,
     intrinsics: Tensor | None,
-    parents: Sequence[int],
-    direction: Tensor | None = None,
-    torso: int | None = None,
+    *aim: Any,
 ) -> tuple[Tensor | None, ...]:
+    """`aim` is the parents, or the direction, the parents and the torso's joint."""
+    direction, parents, torso = aim if len(aim) == 3 else (None, *aim, None)
     pose3d, solved, pose2d = reference.augment(
         pose,
         bone_rotation=bone_rotation,
@@ -62,24 +62,14 @@ def _augment_shapes(
     target2d: Tensor | None,
     root: Tensor | None,
     intrinsics: Tensor | None,
-    parents: Sequence[int],
+    *aim: Any,
 ) -> tuple[Shape | None, ...]:
-    lead = pose.shape[:-2]
+    *lead, joints, _ = pose.shape
     return (
         pose.shape,
         None if target2d is None else (*lead, 3),
-        None if intrinsics is None else (*lead, len(parents), 2),
+        None if intrinsics is None else (*lead, joints, 2),
     )
-
-
-def _aligned_reference(*arguments: Any) -> tuple[Tensor | None, ...]:
-    *tensors, direction, parents, torso = arguments
-    return _augment_reference(*tensors, parents, direction, torso)
-
-
-def _aligned_shapes(*arguments: Any) -> tuple[Shape | None, ...]:
-    *tensors, _, parents, _ = arguments
-    return _augment_shapes(*tensors, parents)
 
 
 _AUGMENT_INPUTS = (
@@ -110,8 +100,8 @@ _call_augment_aligned = register(
         inputs=(*_AUGMENT_INPUTS, "Tensor direction"),
         options=("int[] parents", "int torso"),
         outputs=("pose3d", "root", "pose2d"),
-        reference=_aligned_reference,
-        shapes=_aligned_shapes,
+        reference=_augment_reference,
+        shapes=_augment_shapes,
     )
 )
 
