@@ -1,11 +1,22 @@
-"""How long a body is along its bones."""
+"""How long a body is along its bones, and what an image says of it."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
-from poseda_ext import Skeleton
+from poseda.alignment import gpa_of_seen
+from poseda_ext import Skeleton, bones, gpa
+
+#: stature over the sum of the chain's lengths (`poseda.placement`)
+STATURE_PER_CHAIN = 1.12
+STATURE_RANGE = (0.4, 2.6)  #: metres
+#: A bone says its length where at least this share of it lies in the image plane,
+MIN_SHARE = 0.8
+#: and a body part of a person where at least so many frames say it.
+MIN_FRAMES = 20
 
 _TRUNK = (("Hip", "Spine"), ("Spine", "Thorax"), ("Thorax", "Head"))
 _LEG = (("Hip", "Knee"), ("Knee", "Foot"))
@@ -32,3 +43,84 @@ def chain_lengths(pose3d: Tensor, skeleton: Skeleton) -> Tensor:
         (length(f"R{one}", f"R{other}") + length(f"L{one}", f"L{other}")) / 2 for one, other in _LEG
     ]
     return torch.stack((*trunk, *legs), 1)
+
+
+def check_height(height: float) -> None:
+    """Refuses what is no stature.
+
+    Raises:
+        ValueError: if the height is none of a person in metres.
+    """
+    low, high = STATURE_RANGE
+    if isinstance(height, str) or not (math.isfinite(height) and low <= height <= high):
+        raise ValueError(f"height: got {height}, expected {low} to {high} metres")
+
+
+def stature_of_bones(lengths: Tensor, skeleton: Skeleton) -> Tensor:
+    """The stature of bodies: `STATURE_PER_CHAIN` times the lengths from head to ankle.
+
+    Args:
+        lengths: (..., J-1) metres, of the bones of a skeleton with the joints of the chain.
+        skeleton: J joints.
+
+    Returns:
+        (...) metres.
+    """
+    share = lengths.new_zeros(skeleton.num_bones)
+    for _, joint in _TRUNK:
+        share[skeleton.bone(joint)] = 1
+    for _, joint in _LEG:
+        share[[skeleton.bone(f"L{joint}"), skeleton.bone(f"R{joint}")]] = 0.5
+    return STATURE_PER_CHAIN * (lengths @ share)
+
+
+def measured_lengths(
+    predicted: Tensor,
+    pose2d: Tensor,
+    intrinsics: Tensor,
+    seen: Tensor | None,
+    subject: Tensor,
+    subjects: int,
+    skeleton: Skeleton,
+) -> Tensor:
+    """The lengths of people's bones, from the image and what a lifter says of the pose.
+
+    With (u, v) the joints on the image plane at depth 1, Z the root's depth by global position
+    alignment (PoseDA, Eq. 7) and z the predicted depths behind it, a bone's projection is
+    |(u, v)_j (Z + z_j) - (u, v)_i (Z + z_i)| metres long. Over the share of the predicted bone that
+    lies in the image plane, where that is at least `MIN_SHARE`, this is the bone's length. The
+    result is the median over a person's frames; where fewer than `MIN_FRAMES` say it, that over all
+    people's. All lengths are in the scale of the predictions: one camera does not see the size.
+
+    Args:
+        predicted: (N, J, 3) metres, relative to joint 0.
+        pose2d: (N, J, 2) what was seen.
+        intrinsics: (N, 4) fx, fy, cx, cy in the unit of `pose2d`.
+        seen: (N, J) which joints were seen; None: all.
+        subject: (N,) whose body it is, from 0.
+        subjects: S, how many people they are.
+        skeleton: J joints.
+
+    Returns:
+        (S, J-1) metres; NaN for a bone that no frame tells.
+    """
+    if seen is None:
+        root = gpa(predicted, pose2d, intrinsics)
+    else:
+        root = gpa_of_seen(predicted, pose2d, intrinsics, seen)
+    depth = predicted[..., 2:] + root[:, None, 2:]
+    plane = (pose2d - intrinsics[:, None, 2:]) / intrinsics[:, None, :2] * depth
+    bone = bones(predicted, skeleton)
+    share = bone[..., :2].norm(dim=-1) / bone.norm(dim=-1)
+    length = bones(plane, skeleton).norm(dim=-1) / share
+    tells = share >= MIN_SHARE
+    if seen is not None:
+        tells = tells & seen[:, 1:] & seen[:, list(skeleton.parents[1:])]
+    length = length.where(tells, torch.nan)
+    everyone = length.nanmedian(0).values
+    found = everyone.repeat(subjects, 1)
+    for each in range(subjects if subjects > 1 else 0):
+        mine = length[subject == each]
+        enough = (~mine.isnan()).sum(0) >= MIN_FRAMES
+        found[each] = torch.where(enough, mine.nanmedian(0).values, everyone)
+    return found

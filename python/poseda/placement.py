@@ -22,18 +22,13 @@ crown itself, as MPI-INF-3DHP's head_top, the factor would be nearer 1.04, and p
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from poseda.alignment import gpa_of_seen
-from poseda.body import chain_lengths
+from poseda.body import STATURE_PER_CHAIN, chain_lengths, check_height
 from poseda_ext import Skeleton, bones, pose_from_bones
 
-#: stature over the sum of the chain's lengths
-STATURE_PER_CHAIN = 1.12
-STATURE_RANGE = (0.4, 2.6)  #: metres
 #: With fewer seen joints the box says nothing; then those that were not seen count too.
 MIN_SEEN = 4
 
@@ -79,9 +74,7 @@ def scaled_to(pose3d: Tensor, height: float, person: Tensor, skeleton: Skeleton)
     Raises:
         ValueError: if the height is none of a person in metres.
     """
-    low, high = STATURE_RANGE
-    if isinstance(height, str) or not (math.isfinite(height) and low <= height <= high):
-        raise ValueError(f"height: got {height}, expected {low} to {high} metres")
+    check_height(height)
     return pose3d * (height / stature(pose3d, person, skeleton).clamp(min=1e-6))[:, None, None]
 
 

@@ -5,6 +5,7 @@
 """
 
 from poseda.config.adaptpose import AdaptPoseSettings
+from poseda.config.aligned import AlignedSettings
 from poseda.config.checks import MAX_BATCH, MAX_WIDTH, check_numbers
 from poseda.config.keypoints import KeypointSettings
 from poseda.config.poseaug import PoseAugSettings
@@ -17,6 +18,7 @@ __all__ = [
     "MAX_WIDTH",
     "AdaptPoseSettings",
     "AdaptSettings",
+    "AlignedSettings",
     "FlatKeypoints",
     "KeypointSettings",
     "Normalization",

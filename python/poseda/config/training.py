@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from poseda.config.adaptpose import AdaptPoseSettings
+from poseda.config.aligned import AlignedSettings
 from poseda.config.checks import MAX_BATCH, check_numbers
 from poseda.config.poseaug import PoseAugSettings
 from poseda.config.poseda import PoseDASettings
@@ -52,6 +53,7 @@ class AdaptSettings:
     poseda: PoseDASettings = field(default_factory=PoseDASettings)
     poseaug: PoseAugSettings = field(default_factory=PoseAugSettings)
     adaptpose: AdaptPoseSettings = field(default_factory=AdaptPoseSettings)
+    aligned: AlignedSettings = field(default_factory=AlignedSettings)
     options: tuple[str, ...] = ()
     """name=value settings of a method of your own (--method package.module:Class)."""
 

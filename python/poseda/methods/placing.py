@@ -51,6 +51,7 @@ def place_as_target(
     bone_rotation: Tensor | None = None,
     bone_scale: Tensor | None = None,
     rotation: Tensor | None = None,
+    direction: Tensor | None = None,
 ) -> Augmented:
     """Poses before the target's camera, by global position alignment with target poses (PoseDA,
     Eq. 4, 7 and 9).
@@ -59,6 +60,7 @@ def place_as_target(
         target: 2D poses.
         rows: (B,) of the target, one for each pose.
         pose, bone_rotation, bone_scale, rotation: as in `place_as_source`.
+        direction: (B, 3) to which the torso turns before `rotation`, as in `augment`.
     """
     skeleton = target.poses.skeleton
     target2d, intrinsics = target.pose2d(rows), target.intrinsics(rows)
@@ -69,6 +71,7 @@ def place_as_target(
             bone_rotation=bone_rotation,
             bone_scale=bone_scale,
             rotation=rotation,
+            direction=direction,
             target2d=target2d,
             intrinsics=intrinsics,
             skeleton=skeleton,
@@ -79,6 +82,7 @@ def place_as_target(
         bone_rotation=bone_rotation,
         bone_scale=bone_scale,
         rotation=rotation,
+        direction=direction,
         skeleton=skeleton,
     ).pose3d
     root = gpa_of_seen(turned, target2d, intrinsics, seen)

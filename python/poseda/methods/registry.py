@@ -13,6 +13,7 @@ from torch import nn
 from poseda.config import AdaptSettings
 from poseda.data.poseset import PoseSet
 from poseda.methods.adaptpose import AdaptPose
+from poseda.methods.aligned import Aligned
 from poseda.methods.baselines import RandomAugmentation
 from poseda.methods.method import LabelledPairs, Method, Task
 from poseda.methods.own import OwnMethod, try_method
@@ -100,6 +101,11 @@ _ENTRIES = {
         "both of these (PoseDA, Table 6)",
         lambda task: RandomAugmentation(task, rotation=True, lengths=True),
         parts=("poseda",),
+    ),
+    "aligned": Entry(
+        "aligned",
+        "viewpoint and body as the lifter sees them in the target: this project's own",
+        Aligned,
     ),
     "oracle": Entry(
         "oracle",

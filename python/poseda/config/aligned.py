@@ -1,0 +1,40 @@
+"""Settings of the alignment of viewpoint and body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from poseda.config.checks import check_numbers
+from poseda.placement import check_height
+
+
+@dataclass(frozen=True)
+class AlignedSettings:
+    """Alignment of viewpoint and body (docs/aligned.md)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    rounds: int = 6
+    """Parts of the training, equally long. At the start of each but the first the lifter is asked
+    anew for the viewpoint and the body of the target's people."""
+    first_rotation: float = 0.5
+    """Bound of each axis-angle component by which the body turns in the first round, radians."""
+    view_noise: float = 0.1
+    """Deviation of each axis-angle component by which the body turns once aligned, radians."""
+    body_noise: float = 0.05
+    """Deviation of the relative change of each bone's length once it is aligned."""
+    height: float | None = None
+    """Stature of the target's people, metres. One camera does not see it: without this it is that
+    of the source's people."""
+    per_subject: bool = True
+    """Measure each of the people whom the target names for themselves."""
+    lpa: bool = False
+    """Also turn bones and scale their lengths by PoseDA's local pose augmentation."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "rounds", low=2)
+        check_numbers(self, "first_rotation", "view_noise")
+        check_numbers(self, "body_noise", high=0.3)
+        if self.height is not None:
+            check_height(self.height)

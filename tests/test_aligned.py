@@ -1,0 +1,270 @@
+"""Alignment of viewpoint and body: what is read from the target, and what pairs are made of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from poseda.body import measured_lengths, stature_of_bones
+from poseda.config import AdaptSettings, AlignedSettings
+from poseda.data import PoseSet
+from poseda.data.sampler import Sampler
+from poseda.methods import aligned, make_method
+from poseda.methods.aligned import Aligned
+from poseda.networks.lifters import make_lifter
+from poseda.placement import stature
+from poseda.training.loop import Schedule, Training
+from poseda.training.run_folder import RunFolder
+from poseda_ext import bones
+
+STILL = {"view_noise": 0.0, "body_noise": 0.0}
+
+
+def make(
+    pose_sets: tuple[PoseSet, PoseSet], frames: int = 1, *, batch: int = 64, **changes: object
+) -> Aligned:
+    torch.manual_seed(0)
+    source, target = pose_sets[0].train, pose_sets[1].train
+    own = AlignedSettings(**changes)  # type: ignore[arg-type]
+    settings = AdaptSettings(steps=60, batch=batch, warmup=2, aligned=own)
+    lifter = make_lifter("simple_baseline", source.skeleton, 16)
+    random = torch.Generator().manual_seed(0)
+    method = make_method("aligned", settings, source, target, random, frames, lifter)
+    assert isinstance(method, Aligned)
+    return method
+
+
+def relative(poses: PoseSet) -> Tensor:
+    assert poses.pose3d is not None
+    return poses.pose3d - poses.pose3d[:, :1]
+
+
+@pytest.fixture
+def knowing(pose_sets: tuple[PoseSet, PoseSet], monkeypatch: pytest.MonkeyPatch) -> Tensor:
+    """A lifter that is never wrong on the target."""
+    truth = relative(pose_sets[1].train)
+    monkeypatch.setattr(aligned, "lift_poses", lambda lifter, poses: truth[: len(poses)])
+    return truth
+
+
+def true_lengths(poses: PoseSet) -> Tensor:
+    assert poses.pose3d is not None
+    return bones(poses.pose3d, poses.skeleton).norm(dim=-1)
+
+
+def test_lengths_of_a_person_far_away_are_measured_exactly(
+    pose_sets: tuple[PoseSet, PoseSet],
+) -> None:
+    target = pose_sets[1].train
+    pose = relative(target)
+    root = torch.tensor([1.0, -2.0, 400.0])  # so far that all depths are alike
+    pose2d = (pose + root)[..., :2] / (pose + root)[..., 2:] * 300.0
+    intrinsics = torch.tensor([300.0, 300.0, 0.0, 0.0]).expand(len(pose), -1)
+    nobody = torch.zeros(len(pose), dtype=torch.int64)
+    found = measured_lengths(pose, pose2d, intrinsics, None, nobody, 1, target.skeleton)
+    expected = true_lengths(target).median(0).values
+    torch.testing.assert_close(found[0], expected, rtol=0.03, atol=0)
+    # In the scale of the prediction: one camera does not see the size.
+    large = measured_lengths(3 * pose, pose2d, intrinsics, None, nobody, 1, target.skeleton)
+    torch.testing.assert_close(large, 3 * found, rtol=1e-2, atol=0)
+
+
+def test_hidden_joints_measure_nothing(pose_sets: tuple[PoseSet, PoseSet]) -> None:
+    target = pose_sets[1].train
+    skeleton, pose = target.skeleton, relative(pose_sets[1].train)
+    wrist = skeleton.names.index("LWrist")
+    seen = torch.ones(len(pose), skeleton.num_joints, dtype=torch.bool)
+    seen[:, wrist] = False
+    nobody = torch.zeros(len(pose), dtype=torch.int64)
+    given = (pose, target.pose2d, target.intrinsics, seen, nobody, 1, skeleton)
+    told = ~measured_lengths(*given)[0].isnan()
+    assert told.sum() == skeleton.num_bones - 1
+    assert not told[wrist - 1]
+
+
+def test_stature_is_that_of_lifted_poses(pose_sets: tuple[PoseSet, PoseSet]) -> None:
+    source = pose_sets[0].train
+    assert source.pose3d is not None
+    one = source.pose3d[:1]
+    lengths = bones(one, source.skeleton).norm(dim=-1)
+    expected = stature(one, torch.zeros(1, dtype=torch.int64), source.skeleton)
+    torch.testing.assert_close(stature_of_bones(lengths, source.skeleton), expected)
+
+
+def test_viewpoint_and_proportions_are_read_from_the_target(
+    pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor
+) -> None:
+    method = make(pose_sets, per_subject=False)
+    method.refresh()
+    torso = knowing[:, method.torso]
+    torch.testing.assert_close(method.view, torso / torso.norm(dim=-1, keepdim=True))
+    true = true_lengths(pose_sets[1].train).median(0).values
+    ratio = method.body[0] / true
+    assert (ratio / ratio.mean() - 1).abs().max() < 0.08  # but for the size
+    assert stature_of_bones(method.body, method.skeleton).item() == pytest.approx(
+        method.stature.item(), rel=1e-5
+    )
+    for group in method.skeleton.bone_groups:
+        change = method.body[0, list(group)] / method.usual[list(group)]
+        torch.testing.assert_close(change, change[:1].expand_as(change))
+
+
+def test_height_fixes_the_size(pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor) -> None:
+    method = make(pose_sets, height=1.5)
+    method.refresh()
+    found = stature_of_bones(method.body, method.skeleton)
+    torch.testing.assert_close(found, torch.full_like(found, 1.5))
+
+
+def test_subjects_are_measured_for_themselves(
+    pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor
+) -> None:
+    """One of two people has arms of twice the length, seen as such."""
+    source, target = pose_sets
+    train = target.train
+    half = len(train) // 2
+    subject = np.array(["a"] * half + ["b"] * (len(train) - half))
+    skeleton = train.skeleton
+    parents = torch.tensor(skeleton.parents[1:])
+    bone = bones(knowing, skeleton)
+    arms = [skeleton.bone(name) for name in ("LElbow", "LWrist", "RElbow", "RWrist")]
+    bone[half:, arms] *= 2
+    pose = torch.zeros_like(knowing)
+    for joint, parent in enumerate(parents.tolist(), 1):
+        pose[:, joint] = pose[:, parent] + bone[:, joint - 1]
+    knowing.copy_(pose)
+    assert train.pose3d is not None
+    whole = pose + train.pose3d[:, :1]
+    focal, centre = train.intrinsics[:, None, :2], train.intrinsics[:, None, 2:]
+    pose2d = whole[..., :2] / whole[..., 2:] * focal + centre
+    train = dataclasses.replace(train, subject=subject, pose2d=pose2d)
+    settings = AdaptSettings(steps=60, batch=8)
+    lifter = make_lifter("simple_baseline", skeleton, 16)
+    method = make_method("aligned", settings, source.train, train, torch.Generator(), 1, lifter)
+    assert isinstance(method, Aligned)
+    method.refresh()
+    ratio = method.body[1] / method.body[0]
+    others = [bone for bone in range(skeleton.num_bones) if bone not in arms]
+    assert (ratio[arms] - 2).abs().max() < 0.3
+    assert (ratio[others] - 1).abs().max() < 0.1
+
+
+def test_pairs_have_the_view_and_body_of_their_target(
+    pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor
+) -> None:
+    method = make(pose_sets, **STILL, per_subject=False)
+    method.refresh()
+    there: list[Tensor] = []
+    draw = method.target.rows
+    method.target.rows = lambda size: there.append(draw(size)) or there[-1]  # type: ignore
+    pairs = method.pairs()
+    torso = pairs.pose3d[:, method.torso]
+    view = method.view[there[0]]
+    torch.testing.assert_close(torso / torso.norm(dim=-1, keepdim=True), view, atol=1e-5, rtol=0)
+    lengths = bones(pairs.pose3d, method.skeleton).norm(dim=-1)
+    torch.testing.assert_close(lengths, method.body.expand_as(lengths), atol=1e-5, rtol=1e-4)
+    wanted = method.target.pose2d(there[0])
+    torch.testing.assert_close(pairs.pose2d[:, 0], wanted[:, 0], atol=1e-5, rtol=0)  # GPA
+
+
+def test_first_round_turns_at_random(pose_sets: tuple[PoseSet, PoseSet]) -> None:
+    still = make(pose_sets, first_rotation=0.0)
+    lengths = bones(still.pairs().pose3d, still.skeleton).norm(dim=-1)
+    source = true_lengths(pose_sets[0].train)
+    assert lengths.min() >= source.min() - 1e-4
+    assert lengths.max() <= source.max() + 1e-4
+    turned = make(pose_sets, first_rotation=0.5)
+    assert not torch.allclose(turned.pairs().pose3d, still.pairs().pose3d, atol=1e-2)
+
+
+def test_windows_move_as_one(pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor) -> None:
+    method = make(pose_sets, frames=5, **STILL, per_subject=False)
+    method.refresh()
+    pairs = method.pairs()
+    assert pairs.pose2d.shape == (64, 5, 16, 2)
+    lengths = bones(pairs.pose3d, method.skeleton).norm(dim=-1)
+    torch.testing.assert_close(lengths, method.body.expand_as(lengths), atol=1e-3, rtol=1e-2)
+
+
+def test_lifter_is_asked_once_a_round(
+    pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = make(pose_sets, rounds=6)  # of 60 steps
+    asked: list[int] = []
+    monkeypatch.setattr(method, "refresh", lambda: asked.append(iteration))
+    for iteration in range(60):
+        method.iterate(iteration)
+    assert asked == [10, 20, 30, 40, 50]
+
+
+def test_rounds_say_how_much_they_changed(
+    pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor
+) -> None:
+    method = make(pose_sets)
+    method.refresh()
+    assert method.describe()["body_change"] > 0.01
+    method.refresh()  # a lifter that has learned nothing since
+    said = method.describe()
+    assert said["view_change_deg"] < 0.1
+    assert said["body_change"] < 1e-5
+
+
+
+@pytest.mark.parametrize("lpa", [False, True])
+def test_training_resumes_to_the_same_numbers(
+    tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet], lpa: bool
+) -> None:
+    def training(folder: str, steps: int) -> Training:
+        torch.manual_seed(0)
+        source, target = pose_sets[0].train, pose_sets[1].train
+        random = torch.Generator().manual_seed(0)
+        lifter = make_lifter("videopose3d", source.skeleton, 16)
+        own = AlignedSettings(rounds=4, lpa=lpa)
+        settings = AdaptSettings(steps=12, batch=8, warmup=2, aligned=own)
+        method = make_method("aligned", settings, source, target, random, 1, lifter)
+        return Training(
+            lifter,
+            Sampler(source, random),
+            Schedule(12, 8, 1e-3, 0.0),
+            RunFolder(tmp_path / folder),
+            random,
+            method,
+            checkpoint_every=5,
+        )
+
+    whole = training("whole", 12)
+    whole.run()
+    halted = training("halted", 12)
+    halted.total = 7 + halted.warmup
+    halted.run()
+    resumed = training("halted", 12)
+    resumed.run()
+    for one, other in zip(
+        whole.lifter.state_dict().values(), resumed.lifter.state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rounds": 1}, "rounds: got 1, expected a number, at least 2"),
+        ({"body_noise": 0.5}, "body_noise: got 0.5"),
+        ({"view_noise": float("nan")}, "view_noise: got nan"),
+        ({"height": 17.0}, "height: got 17.0, expected 0.4 to 2.6 metres"),
+    ],
+)
+def test_impossible_settings_are_refused(change: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AlignedSettings(**change)  # type: ignore[arg-type]
+
+
+def test_a_lifter_is_needed(pose_sets: tuple[PoseSet, PoseSet]) -> None:
+    source, target = pose_sets
+    with pytest.raises(ValueError, match="lifter: got none, expected the one that is adapted"):
+        make_method("aligned", AdaptSettings(), source.train, target.train, torch.Generator())
