@@ -214,7 +214,6 @@ def test_rounds_say_how_much_they_changed(
     assert said["body_change"] < 1e-5
 
 
-
 @pytest.mark.parametrize("lpa", [False, True])
 def test_training_resumes_to_the_same_numbers(
     tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet], lpa: bool
