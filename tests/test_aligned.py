@@ -61,6 +61,7 @@ def test_lengths_of_a_person_far_away_are_measured_exactly(
     pose_sets: tuple[PoseSet, PoseSet],
 ) -> None:
     target = pose_sets[1].train
+    target = target.rows(target.subject == target.subject[0])
     pose = relative(target)
     root = torch.tensor([1.0, -2.0, 400.0])  # so far that all depths are alike
     pose2d = (pose + root)[..., :2] / (pose + root)[..., 2:] * 300.0
@@ -68,7 +69,7 @@ def test_lengths_of_a_person_far_away_are_measured_exactly(
     nobody = torch.zeros(len(pose), dtype=torch.int64)
     found = measured_lengths(pose, pose2d, intrinsics, None, nobody, 1, target.skeleton)
     expected = true_lengths(target).median(0).values
-    torch.testing.assert_close(found[0], expected, rtol=0.03, atol=0)
+    torch.testing.assert_close(found[0], expected, rtol=1e-2, atol=0)
     # In the scale of the prediction: one camera does not see the size.
     large = measured_lengths(3 * pose, pose2d, intrinsics, None, nobody, 1, target.skeleton)
     torch.testing.assert_close(large, 3 * found, rtol=1e-2, atol=0)
