@@ -145,7 +145,7 @@ class Aligned:
         view = torch.where(self.known > 0, self.view.index_select(0, looks), torso)
         rotation = self._rotation(size)
         if self.source.frames > 1:
-            return self._windows(pose, there, scale, torso, view, rotation)
+            return self._windows(pose, there, scale, view, rotation)
         placed = place_as_target(
             self.target, there, pose, bone_scale=scale, rotation=rotation, direction=view
         )
@@ -186,7 +186,6 @@ class Aligned:
         pose: Tensor,
         there: Tensor,
         scale: Tensor,
-        torso: Tensor,
         view: Tensor,
         rotation: Tensor,
     ) -> Pairs:
@@ -194,11 +193,13 @@ class Aligned:
         over_time = (-1, pose.shape[1], -1)
         skeleton, target = self.skeleton, self.target
         scaled = augment(pose, bone_scale=scale[:, None].expand(over_time), skeleton=skeleton)
-        turned = align(scaled.pose3d, torso[:, None], view[:, None])
-        turned = augment(turned, rotation=rotation[:, None].expand(over_time), skeleton=skeleton)
+        torso = _middle(scaled.pose3d)[:, None, self.torso]
+        seen_from = align(scaled.pose3d, torso, view[:, None])
+        turn = rotation[:, None].expand(over_time)
+        turned = augment(seen_from, rotation=turn, skeleton=skeleton).pose3d
         target2d, intrinsics = target.pose2d(there), target.intrinsics(there)
-        root = gpa_of_windows(turned.pose3d, target2d, intrinsics, target.seen(there))
-        placed = augment(turned.pose3d, root=root, intrinsics=intrinsics, skeleton=skeleton)
+        root = gpa_of_windows(turned, target2d, intrinsics, target.seen(there))
+        placed = augment(turned, root=root, intrinsics=intrinsics, skeleton=skeleton)
         assert placed.pose2d is not None
         keep = visible(placed.pose3d, root, placed.pose2d).all(1)
         return Pairs(placed.pose2d, _middle(placed.pose3d), keep)
