@@ -5,8 +5,8 @@ Each target is made of real motion whose people are given other proportions, bef
     python -m benchmarks.splits FOLDER/cmu.npz OUT
 
 `cmu.npz` holds ``joints`` (F, 17, 3) in a world with z up, metres, and ``clip_start``,
-``clip_len``, ``names``, ``subjects``, ``actions``, ``fps`` of each clip. ``unseen`` is for one look,
-when a method is done.
+``clip_len``, ``names``, ``subjects``, ``actions``, ``fps`` of each clip. ``unseen`` is for one
+look, when a method is done.
 """
 
 from __future__ import annotations
