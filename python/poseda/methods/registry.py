@@ -106,6 +106,7 @@ _ENTRIES = {
         "aligned",
         "viewpoint and body as the lifter sees them in the target: this project's own",
         Aligned,
+        parts=("aligned", *LPA),
     ),
     "oracle": Entry(
         "oracle",
