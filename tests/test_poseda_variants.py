@@ -293,6 +293,17 @@ def test_2d_critic_does_not_look_at_hidden_joints(pose_sets: Sets, domain: str) 
     assert torch.equal(fake == 0, real == 0) and (real == 0).any()
 
 
+def test_2d_critic_is_clipped_so_that_it_is_as_strong_as_the_other(pose_sets: Sets) -> None:
+    made = local(pose_sets, critic2d="target", gan_lr=1e-3)
+    assert made.projections is not None
+    for _ in range(30):
+        scalars = made.critic_step()
+    assert flat(made.critic).abs().max().item() == pytest.approx(0.01)
+    bound = 0.01 * 256 / 100  # layers of 100 units, not of 256
+    assert flat(made.projections.critic).abs().max().item() == pytest.approx(bound)
+    assert scalars["critic2d_gap"] > 0.01 * scalars["critic_gap"].abs()
+
+
 def test_weight_of_the_2d_critic_scales_its_part(pose_sets: Sets) -> None:
     small, large = (
         local(pose_sets, critic2d="target", rotation="learned", critic2d_weight=weight)
