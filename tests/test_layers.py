@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "python" / "poseda"
 #: from the top; a module belongs to the layer that names most of its path
 LAYERS = (
     ("__init__", "__main__", "cli"),
+    ("reproduce",),
     ("runner", "report"),
     ("experiment",),
     ("plan",),
@@ -16,7 +17,7 @@ LAYERS = (
     ("methods", "training"),
     ("networks", "outputs", "figures"),
     ("data.prepare", "data.target"),
-    ("config",),
+    ("config", "tables"),
     ("keypoints", "protocol"),
     ("cameras",),
     ("data", "card"),

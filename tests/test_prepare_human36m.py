@@ -282,6 +282,21 @@ def test_stride_and_protocol_choose_frames(
     assert any(f"dropped {(~kept).sum():,} frames: between those" in line for line in lines)
 
 
+def test_the_target_of_s1_is_adapted_to_and_evaluated_on_the_same_frames(
+    tmp_path: Path, recordings: tuple[Nested, Nested]
+) -> None:
+    whole, _ = prepare(write(tmp_path, recordings), protocol="s1")
+    arrays, lines = prepare(tmp_path, protocol="s5s8")
+    test = whole["split"] == 1
+    for part in (0, 1):
+        rows = arrays["split"] == part
+        for name in ("pose2d", "pose3d", "frame", "subject", "camera"):
+            np.testing.assert_array_equal(arrays[name][rows], whole[name][test])
+    clips = [set(arrays["clip"][arrays["split"] == part]) for part in (0, 1)]
+    assert not clips[0] & clips[1]
+    assert not any("between those" in line for line in lines)
+
+
 def test_order_of_the_file_does_not_matter(
     tmp_path: Path, recordings: tuple[Nested, Nested]
 ) -> None:

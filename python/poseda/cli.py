@@ -39,6 +39,17 @@ from poseda.networks.weights import card_text, load_lifter
 from poseda.plan import Plan, absolute_paths, check_new, load_plan, start_plan
 from poseda.protocol import PROTOCOLS, ProtocolName
 from poseda.report import COLUMNS, gain, table, write_report
+from poseda.reproduce import (
+    Budget,
+    Request,
+    check_files,
+    collect,
+    find_table,
+    listed,
+    parse_changes,
+    plans,
+)
+from poseda.reproduce import dry_run as trainings
 from poseda.runner import run_plan
 from poseda.training.loop import Diverged, Interrupted
 
@@ -102,6 +113,73 @@ def compare(
     """
     unused = settings != COMPARE or methods != COMPARED or seeds != (0, 1, 2)
     _run(Plan(settings, methods, seeds), resume, unused, jobs, "compare")
+
+
+def reproduce(
+    name: Annotated[str | None, tyro.conf.Positional] = None,
+    data: str | None = None,
+    source: Path | None = None,
+    target: Path | None = None,
+    seeds: tuple[int, ...] = (0, 1, 2),
+    budget: Budget = "recommended",
+    set: tuple[str, ...] = (),
+    protocol: ProtocolName | None = None,
+    device: str = "auto",
+    camera_classes: tuple[str, ...] = (),
+    out: Path = Path("runs/reproduce"),
+    jobs: int = 0,
+    dry_run: bool = False,
+) -> None:
+    """Make a table of the papers, with the published numbers beside, or list the tables.
+
+    The same command goes on where it was stopped; tables share trainings.
+
+    Args:
+        name: of the table, e.g. poseda-table4; without it the tables are listed.
+        data: open, for the open benchmark; or the folder with the data sets as canonical files,
+            named as the command says where one is missing. Without it, and for the open benchmark,
+            that is $POSEDA_DATA or the folder that you are in.
+        source: canonical .npz instead of the one that the table names.
+        target: likewise.
+        seeds: a training of each row for each; the table gives mean and deviation.
+        budget: recommended: the program's defaults; published: batch 1,024 and 50 epochs of
+            Human3.6M; small: to see that it works, not how well.
+        set: settings of all rows, e.g. width=512 precision=bfloat16 adapt.steps=2000.
+        protocol: of evaluation; without it the table's, or on the open benchmark poseda.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
+        camera_classes: names for groups of the target's cameras, e.g. chest:0,1,2 ceiling:5,6.
+        out: folder for the trainings of all tables, and for the tables.
+        jobs: trainings at a time; 0 takes one per CPU core, or one on a GPU.
+        dry_run: only list the trainings.
+    """
+    if name is None:
+        for line in listed():
+            print(_line(line))
+        return
+    if launched():
+        raise ValueError(
+            "reproduce: got several processes, expected to be started without torchrun"
+        )
+    request = Request(
+        *(find_table(name), data, source, target, seeds, budget, parse_changes(set)),
+        *(protocol, device, camera_classes, out),
+    )
+    found = plans(request)
+    if dry_run:
+        for line in trainings(request):
+            print(_line(line))
+        return
+    check_files(request)
+    for plan in found.values():
+        check_plan(plan)
+    with ExitStack() as held:
+        for plan in found.values():
+            held.enter_context(locked_folder(plan.settings.out))
+            _train(plan, jobs, "the same command")
+        folder = collect(request, found)
+    print((folder / "table.md").read_text(encoding="utf-8"))
+    print(f"table: {folder / 'table.md'}")
+    print(f"results: {folder / 'results.json'}")
 
 
 def pretrain(
@@ -325,6 +403,7 @@ def _show_results(plan: Plan) -> None:
 COMMANDS: dict[str, Callable[..., None]] = {
     "adapt": adapt,
     "compare": compare,
+    "reproduce": reproduce,
     "pretrain": pretrain,
     "evaluate": evaluate,
     "prepare": prepare,

@@ -20,12 +20,10 @@ from pydantic import TypeAdapter, ValidationError
 from poseda.config import KeypointSettings, Settings
 from poseda.files import atomic_write
 
-#: the settings that decide a pre-training's numbers
-PRETRAINING = (
-    "source", "joints", "lifter", "width", "normalization", "weights", "pretrain", "precision",
-)  # fmt: skip
-#: of these, the ones that are the run's own and no row may change
+#: the settings that all rows share
 OWN = ("out", "device", "checkpoint_every", "protocol", "camera_classes", "target", "keypoints")
+#: those that decide a pre-training's numbers
+PRETRAINING = tuple(each.name for each in fields(Settings) if each.name not in (*OWN, "adapt"))
 SOURCE_ONLY = "source-only"
 LONGEST_NAME = 120
 

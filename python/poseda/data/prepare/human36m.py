@@ -37,6 +37,7 @@ KEYPOINTS = {
 PROTOCOLS = {
     "s9s11": (("S1", "S5", "S6", "S7", "S8"), ("S9", "S11")),
     "s1": (("S1",), ("S5", "S6", "S7", "S8")),
+    "s5s8": (("S5", "S6", "S7", "S8"), ("S5", "S6", "S7", "S8")),
 }
 #: motions and frames of all cameras that the data set has of some subjects; S11's first motion of
 #: Directions is damaged and left out of the files
@@ -69,8 +70,9 @@ class Human36m(Preparation):
 
     pose2d: Literal["gt", "cpn", "detectron", "hr"] = "gt"
     """Ground truth, or the detector that the 2D is from."""
-    protocol: Literal["s9s11", "s1"] = "s9s11"
-    """s9s11: train on S1, S5-S8, test on S9, S11. s1: train on S1, test on S5-S8."""
+    protocol: Literal["s9s11", "s1", "s5s8"] = "s9s11"
+    """s9s11: train on S1, S5-S8, test on S9, S11. s1: train on S1, test on S5-S8. s5s8: the target
+    of S1 as papers have it: the same S5-S8 as both parts, to adapt to their 2D and evaluate."""
     stride: int = 1
     """Keep one frame in so many."""
     undistort: bool = False
@@ -94,7 +96,9 @@ class Human36m(Preparation):
             report.find(about["filled"])
 
         lengths: dict[str, list[int]] = {}
-        for subject, action in _pairs(motions, keypoints, (*train, *test), report):
+        clips = frames = 0
+        parts = [(0, subject) for subject in train] + [(1, subject) for subject in test]
+        for split, subject, action in _pairs(motions, keypoints, parts, report):
             (motion,) = motions.of[subject][action]
             for camera, image in enumerate(keypoints.of[subject][action]):
                 if len(image) < len(motion):
@@ -107,13 +111,15 @@ class Human36m(Preparation):
                     **self._columns(motion, image, subject, camera),
                     subject=subject,
                     action=action.split(" ")[0],
-                    clip=sum(map(len, lengths.values())),
-                    split=int(subject in test),
+                    clip=clips,
+                    split=split,
                 )
-                lengths.setdefault(subject, []).append(len(motion))
+                clips, frames = clips + 1, frames + len(motion)
+                if split == 0 or subject not in train:
+                    lengths.setdefault(subject, []).append(len(motion))
         for line in _counts(lengths):
             report.find(line)
-        left_out = sum(map(sum, lengths.values())) - writer.rows
+        left_out = frames - writer.rows
         report.drop(f"between those that --stride {self.stride} keeps", left_out)
 
     def _columns(self, motion: Array, image: Array, subject: str, camera: int) -> dict[str, Any]:
@@ -237,10 +243,13 @@ def _filled(motions: _Positions, keypoints: _Positions) -> str:
 
 
 def _pairs(
-    motions: _Positions, keypoints: _Positions, subjects: Sequence[str], report: Report
-) -> Iterator[tuple[str, str]]:
-    """Subjects and actions; in alphabetical order, since that of a file depends on its maker."""
-    for subject in subjects:
+    motions: _Positions,
+    keypoints: _Positions,
+    parts: Sequence[tuple[int, str]],
+    report: Report,
+) -> Iterator[tuple[int, str, str]]:
+    """Parts, subjects and actions; in alphabetical order, for that of a file is its maker's."""
+    for split, subject in parts:
         for file in (motions, keypoints):
             if subject not in file.of:
                 raise ValueError(
@@ -252,7 +261,7 @@ def _pairs(
         for action in sorted(motions.of[subject]):
             if action not in keypoints.of[subject]:
                 raise ValueError(f"{keypoints.path}: {subject}: has no {action}, expected it")
-            yield subject, action
+            yield split, subject, action
 
 
 def _counts(lengths: Mapping[str, Sequence[int]]) -> Iterator[str]:
