@@ -478,7 +478,7 @@ def test_training_learns_and_logs(tmp_path: Path, pose_sets: tuple[PoseSet, Pose
     assert record["step"] == 28 and 0 < record["kept"] <= 1
     assert 20 < record["bone_angle_deg"] < 80 and 0 <= record["rotation_deg"] <= 180
     assert record["hard_angle"] > 0 and record["hard_view"] > 0
-    assert {"lifter_loss", "critic_gap", "critic_gap_2d", "depth"} < set(record)
+    assert {"lifter_loss", "critic_gap", "critic2d_gap", "depth"} < set(record)
 
 
 def test_resumed_training_ends_in_the_same_numbers(

@@ -282,7 +282,7 @@ def run_training(job: Job, progress: Progress) -> None:
         tf32=settings.precision == "tf32",
     )
     if method is not None and PROTOCOLS[settings.protocol].checkpoint == "best-on-test":
-        training.watch = BestOnTest(run, trained, target.test, PROTOCOLS[settings.protocol])
+        training.at_checkpoint = BestOnTest(run, trained, target.test, PROTOCOLS[settings.protocol])
     try:
         training.run(progress)
     finally:

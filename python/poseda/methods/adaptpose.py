@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from poseda.config import AdaptPoseSettings
 from poseda.data.sampler import Sampler, centre
 from poseda.distributed import average_gradients, own_rows, world_size
+from poseda.methods.diversity import pose_spread_deg, spread
 from poseda.methods.losses import (
     asked,
     error_of,
@@ -67,6 +68,8 @@ class AdaptPose:
         ValueError: if the task has no lifter, which selects and gives feedback, or its source no
             3D poses.
     """
+
+    least_squares = True
 
     def __init__(self, task: Task) -> None:
         settings = task.settings.adaptpose
@@ -146,6 +149,8 @@ class AdaptPose:
             nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT)
         self.critic_optimizer.step()
         return {
+            "critic_gap": (of_poses[0].mean() - of_poses[1].mean()).detach(),
+            "critic2d_gap": (of_domain[0].mean() - of_domain[1].mean()).detach(),
             "pose_critic_loss": pose_loss.detach(),
             "domain_critic_loss": domain_loss.detach(),
         }
@@ -249,6 +254,9 @@ class AdaptPose:
             "bone_angle_deg": cosine.acos() * degrees,
             "bone_ratio": made.bone_scale.abs(),
             "rotation_deg": made.rotation.norm(dim=-1) * degrees,
+            "bone_ratio_spread": spread(made.bone_scale[..., None]),
+            "rotation_spread_deg": spread(made.rotation) * degrees,
+            "pose_spread_deg": pose_spread_deg(made.turned[:, self.frames // 2], self.skeleton),
             "hardness": self.latest.ratio,
         }
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from poseda.data.sampler import Sampler, centre
 from poseda.distributed import average_gradients, world_size
 from poseda.methods.adversary import Adversary, rmsprop
+from poseda.methods.diversity import pose_spread_deg, spread
 from poseda.methods.method import Task
 from poseda.methods.projections import Projections
 from poseda.methods.stabilizers import make_stabilizer
@@ -129,12 +130,17 @@ class LocalPoseAugmentation:
         return self.generator(pose, self.random, condition)
 
     def describe(self) -> dict[str, Tensor]:
-        """Of the latest batch, means over all bones, the ones that never turn included."""
+        """Of the latest batch, means over all bones, the ones that never turn included, and how
+        much samples differ."""
         made, degrees = self.latest.made, 180 / math.pi
         return {
             "bone_angle_deg": made.bone_rotation.norm(dim=-1) * degrees,
             "bone_ratio": made.bone_scale.abs(),
             "rotation_deg": made.rotation.norm(dim=-1) * degrees,
+            "bone_angle_spread_deg": spread(made.bone_rotation) * degrees,
+            "bone_ratio_spread": spread(made.bone_scale[..., None]),
+            "rotation_spread_deg": spread(made.rotation) * degrees,
+            "pose_spread_deg": pose_spread_deg(made.turned, self.generator.skeleton),
         }
 
     def state_dict(self) -> dict[str, Any]:

@@ -84,6 +84,9 @@ class Method(Protocol):
     of a user's own stays out unless it is True, which says that it neither waits for the device nor
     decides anything on the host, and keeps its tensors where they are.
 
+    A method may have the attribute ``least_squares``: True says that its critics, of which it logs
+    ``critic_gap`` and ``critic2d_gap``, are least-squares ones (`poseda.training.watch`).
+
     A method may have the attribute ``passes``. Without it, or where it is 0, its pairs share each
     batch with the source's, B of either. Otherwise they take turns: the steps fall into as many
     passes of equal length, of which the first, third, ... are over batches of 2B pairs of the

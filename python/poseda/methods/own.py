@@ -57,6 +57,7 @@ class OwnMethod:
         self.warmup = self._count("warmup")
         self.passes = self._count("passes", 0)
         # what decides things on the host cannot be captured: a method has to say that it does not
+        self.least_squares = bool(getattr(self.method, "least_squares", False))
         self.graph_safe = bool(getattr(self.method, "graph_safe", False))
         source = task.source
         rows = task.settings.batch // world_size() * (2 if self.passes else 1)

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from poseda.data.poseset import PoseSet
 from poseda.distributed import average_gradients, own_rows, world_size
+from poseda.methods.diversity import spread
 from poseda.methods.fakes import FakePool, PairStore
 from poseda.methods.losses import asked, lsgan_critic, lsgan_generator, outside_band
 from poseda.methods.method import Pairs, Task
@@ -104,6 +105,8 @@ class PoseAug:
     Raises:
         ValueError: if the source has no 3D, the lifter is one of windows, or there is none to ask.
     """
+
+    least_squares = True
 
     def __init__(self, task: Task) -> None:
         source, settings = task.source, task.settings
@@ -332,9 +335,12 @@ class PoseAug:
             "bone_angle_deg": latest.bone_angle * degrees,
             "bone_ratio": latest.bone_ratio.abs(),
             "rotation_deg": wrapped(latest.rotation.norm(dim=-1)) * degrees,
+            "bone_angle_spread_deg": spread(latest.bone_angle[..., None]) * degrees,
+            "bone_ratio_spread": spread(latest.bone_ratio[..., None]),
+            "rotation_spread_deg": spread(latest.rotation) * degrees,
             "depth": latest.depth,
             "critic_gap": latest.gap[0],
-            "critic_gap_2d": latest.gap[1],
+            "critic2d_gap": latest.gap[1],
         }
         if self.feedback:
             said |= {"hard_angle": latest.hard[0], "hard_view": latest.hard[1].median()}

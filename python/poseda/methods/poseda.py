@@ -38,6 +38,7 @@ class PoseDA:
         self.gpa = gpa
         self.skeleton = task.source.poses.skeleton
         self.local = LocalPoseAugmentation(task, gpa=gpa) if lpa else None
+        self.least_squares = task.settings.poseda.gan == "lsgan"
         self.warmup = task.settings.warmup if lpa else 0
 
     def iterate(self, iteration: int) -> dict[str, Tensor]:

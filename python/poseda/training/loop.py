@@ -22,6 +22,7 @@ from poseda.networks.replicas import replicate
 from poseda.training.graphs import Step, load_optimizer
 from poseda.training.memory import keep_freed_memory
 from poseda.training.run_folder import RunFolder
+from poseda.training.watch import Watch, advice_on_nan
 
 MAX_GRADIENT = 1.0
 LOG_EVERY = 50
@@ -29,7 +30,7 @@ LOG_EVERY = 50
 #: called at each log point with the iterations done, those in all, and the scalars
 Progress = Callable[[int, int, dict[str, float]], None]
 #: called at each checkpoint of the schedule, and at the end, with the iterations done
-Watch = Callable[[int], None]
+AtCheckpoint = Callable[[int], None]
 
 
 class Interrupted(Exception):
@@ -37,7 +38,8 @@ class Interrupted(Exception):
 
 
 class Diverged(RuntimeError):
-    """A loss is not finite."""
+    """A training has gone wrong for good: by a number that is not finite, or by what
+    `poseda.training.watch` sees."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Training:
         checkpoint_every: iterations between checkpoints.
         tf32: whether float32 matrix products on a GPU, those of generator and critic included, run
             in TensorFloat-32.
-        watch: looks at the lifter at checkpoints; it may not touch random states.
+        at_checkpoint: looks at the lifter at checkpoints; it may not touch random states.
     """
 
     lifter: nn.Module
@@ -90,7 +92,7 @@ class Training:
     precision: torch.dtype = torch.float32
     checkpoint_every: int = 500
     tf32: bool = False
-    watch: Watch | None = None
+    at_checkpoint: AtCheckpoint | None = None
 
     def __post_init__(self) -> None:
         self.iteration = 0
@@ -117,7 +119,8 @@ class Training:
 
         Raises:
             Interrupted: after Ctrl-C, once the state is saved.
-            Diverged: if the lifter's loss is not finite; no checkpoint is written after that.
+            Diverged: if training has gone wrong for good; the last checkpoint from before stays,
+                and a training that is resumed from it ends at the same iteration.
         """
         state = self.folder.load_state()
         if state is not None:
@@ -129,6 +132,7 @@ class Training:
             return
         part_random_states()
         self.folder.truncate_metrics(self.iteration)
+        watch = self._watch()
         self.lifter.train()
         keep_freed_memory()
         started, started_at = time.perf_counter(), self.iteration
@@ -143,9 +147,13 @@ class Training:
                 save = due or stopping
                 if save or self.iteration % LOG_EVERY == 0:
                     done = self.iteration - started_at
-                    self._log(scalars, done / (time.perf_counter() - started), progress)
-                if due and self.watch is not None and self.iteration > self.warmup:
-                    self.watch(self.iteration)
+                    rate = done / (time.perf_counter() - started)
+                    values = self._log(scalars, rate, progress)
+                    wrong = watch.look(self.iteration, values)
+                    if wrong is not None:
+                        raise self._diverged(wrong)
+                if due and self.at_checkpoint is not None and self.iteration > self.warmup:
+                    self.at_checkpoint(self.iteration)
                 if save:
                     self.folder.save_state(self.state_dict())
                 if stopping and not finished:
@@ -199,22 +207,39 @@ class Training:
         self.optimizer.step()
         return loss.detach()
 
-    def _log(self, scalars: dict[str, Tensor], rate: float, progress: Progress | None) -> None:
+    def _watch(self) -> Watch:
+        """It has seen what was logged before the checkpoint."""
+        adapts = self.method is not None
+        least_squares = bool(getattr(self.method, "least_squares", False))
+        watch = Watch(adapts=adapts, least_squares=least_squares)
+        for record in self.folder.records():
+            if record["step"] <= self.iteration:
+                watch.look(int(record["step"]), record)
+        return watch
+
+    def _diverged(self, wrong: str) -> Diverged:
+        return Diverged(
+            f"{self.folder.path}: training diverged at iteration {self.iteration}: {wrong}"
+        )
+
+    def _log(
+        self, scalars: dict[str, Tensor], rate: float, progress: Progress | None
+    ) -> dict[str, float]:
         if self.method is not None:
             scalars = scalars | self.method.describe()
         means = [value.float().mean() for value in scalars.values()]
         numbers: list[float] = average(torch.stack(means)).tolist() if means else []
         values = dict(zip(scalars, numbers, strict=True))
-        if not all(math.isfinite(value) for value in values.values()):
-            raise Diverged(
-                f"{self.folder.path}: training diverged at iteration {self.iteration}: {values}; "
-                "try a lower learning rate, or another seed"
-            )
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            said = ", ".join(f"{name} is {values[name]}" for name in bad)
+            raise self._diverged(f"{said}; {advice_on_nan(bad, adapts=self.method is not None)}")
         batch = self.schedule.batch * (1 if self.method is None else 2)
         values["poses_per_s"] = rate * batch
         self.folder.log(self.iteration, values)
         if progress is not None:
             progress(self.iteration, self.total, values)
+        return values
 
     def state_dict(self) -> dict[str, Any]:
         return {
