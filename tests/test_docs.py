@@ -42,6 +42,10 @@ TRAININGS = {
     "adapt": SMALL,
     "compare": [*SMALL, "--seeds", "0"],
     "pretrain": SMALL[:6],
+    "reproduce": [
+        *("--set", "width=8", "pretrain.steps=4", "pretrain.batch=8", "adapt.steps=4"),
+        *("adapt.batch=8", "adapt.warmup=1", "--jobs", "1", "--seeds", "0"),
+    ],
 }
 
 
