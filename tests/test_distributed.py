@@ -57,6 +57,7 @@ CELLS: dict[str, tuple[str | None, dict[str, Any]]] = {
     ),
     "poseaug": ("poseaug", {"steps": STEPS}),
     "windows": ("poseda", {}),
+    "adaptpose": ("adaptpose", {"gan_lr": 1e-5}),
 }
 #: of the other cells it is VideoPose3D
 LIFTER_OF = {"windows": "videopose3d_27"}

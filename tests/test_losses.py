@@ -34,13 +34,15 @@ def test_bands_count_either_side_of_their_edge() -> None:
     assert inside_band(values, 5, 3).tolist() == [0, 6.25, 0, 6.25, 0]
 
 
-def test_hardness_is_a_ratio_of_squared_errors_with_a_floor() -> None:
-    predicted, truth = torch.zeros(2, 4, 3), torch.zeros(2, 4, 3)
-    predicted[0, 1, 2] = 0.6  # metres, one of twelve coordinates
+def test_hardness_is_a_ratio_of_mean_distances_with_a_floor() -> None:
+    predicted, truth = torch.zeros(2, 4, 3, requires_grad=True), torch.zeros(2, 4, 3)
+    truth[0, 1] = torch.tensor([0.0, 0.3, 0.4])  # metres, one joint of four
     error = error_of(predicted, truth)
-    assert error.tolist() == pytest.approx([0.03, 0])
-    assert hardness(error, torch.tensor([0.01, 0.0])).tolist() == pytest.approx([3, 0])
-    assert hardness(error[:1], torch.zeros(1)).item() == pytest.approx(0.03 / MIN_ERROR)
+    assert error.tolist() == pytest.approx([0.125, 0])
+    assert hardness(error, torch.tensor([0.05, 0.0])).tolist() == pytest.approx([2.5, 0])
+    assert hardness(error[:1], torch.zeros(1)).item() == pytest.approx(0.125 / MIN_ERROR)
+    error.sum().backward()
+    assert predicted.grad is not None and torch.isfinite(predicted.grad).all()
 
 
 def test_a_lifter_that_is_asked_neither_drops_units_nor_learns() -> None:

@@ -163,15 +163,17 @@ class AdaptPose:
 
     def _generator_step(self) -> dict[str, Tensor]:
         """Eq. 22."""
-        made = self._generate()
-        adversarial, scalars = self._adversarial(made)
-        hard_ratio, again = self._hard_ratio(made), self._reprojection(made)
-        weights = self.settings.hard_ratio_weight, self.settings.reprojection_weight
-        self._learn(adversarial + weights[0] * hard_ratio + weights[1] * again)
-        return scalars | {
-            "hard_ratio_loss": hard_ratio.detach(),
-            "reprojection_loss": again.detach(),
-        }
+        settings, made = self.settings, self._generate()
+        loss, scalars = self._adversarial(made)
+        hard_ratio = self._hard_ratio(made)
+        loss = loss + settings.hard_ratio_weight * hard_ratio
+        scalars = scalars | {"hard_ratio_loss": hard_ratio.detach()}
+        if settings.reprojection_weight > 0:  # a pass through the lifter
+            again = self._reprojection(made)
+            loss = loss + settings.reprojection_weight * again
+            scalars = scalars | {"reprojection_loss": again.detach()}
+        self._learn(loss)
+        return scalars
 
     def _generate(self) -> Motion:
         """Transforms a new source batch (Eq. 1) and keeps the result as the latest."""

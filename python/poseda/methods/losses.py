@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 
-#: m^2, of 3 mm: a lifter that is nearly right on a source pose makes no other infinitely hard.
-MIN_ERROR = 1e-5
+#: Metres: a lifter that is nearly right on a source pose makes no other infinitely hard.
+MIN_ERROR = 3e-3
 
 
 def lsgan_critic(real: Tensor, fake: Tensor) -> Tensor:
@@ -40,15 +41,16 @@ def inside_band(values: Tensor, centre: float, width: float) -> Tensor:
 
 
 def error_of(predicted: Tensor, pose3d: Tensor) -> Tensor:
-    """(...,) a lifter's mean squared error per pose, from (..., J, 3) root-relative metres."""
-    return (predicted - pose3d).square().mean((-1, -2))
+    """(...,) a lifter's error per pose, the mean distance over its joints in metres, from
+    (..., J, 3) root-relative."""
+    return torch.linalg.vector_norm(predicted - pose3d, dim=-1).mean(-1)
 
 
 def hardness(generated: Tensor, source: Tensor) -> Tensor:
     """How much harder generated poses are for a lifter than what they were made of.
 
     Args:
-        generated: the lifter's errors on them, m^2, of any shape.
+        generated: the lifter's errors on them, metres, of any shape.
         source: its errors on their source poses. Those below `MIN_ERROR` count as that.
 
     Returns:
