@@ -124,3 +124,41 @@ def measured_lengths(
         enough = (~mine.isnan()).sum(0) >= MIN_FRAMES
         found[each] = torch.where(enough, mine.nanmedian(0).values, everyone)
     return found
+
+
+def torso_rotations(pose3d: Tensor, skeleton: Skeleton) -> Tensor:
+    """How bodies stand to the camera: the identity is upright and facing it.
+
+    Args:
+        pose3d: (..., J, 3) camera frame (x right, y down, z forward).
+        skeleton: J joints, among them Thorax, LHip and RHip.
+
+    Returns:
+        (..., 3, 3) rotations whose columns are the body's directions from right to left hip, down
+        along the torso, and to the back. NaN where hips or torso have no length.
+    """
+    joint = skeleton.names.index
+    down = _unit(pose3d[..., 0, :] - pose3d[..., joint("Thorax"), :])
+    across = pose3d[..., joint("LHip"), :] - pose3d[..., joint("RHip"), :]
+    left = _unit(across - (across * down).sum(-1, keepdim=True) * down)
+    return torch.stack((left, down, torch.linalg.cross(left, down)), dim=-1)
+
+
+def viewpoints(pose3d: Tensor, skeleton: Skeleton) -> Tensor:
+    """The viewpoints of poses (AdaptPose, Fig. 7), as Euler angles of `torso_rotations`.
+
+    Args and shapes as there.
+
+    Returns:
+        (..., 3) alpha, beta, gamma in radians, R = Rz(alpha) Ry(beta) Rx(gamma): how far the body
+        leans to the side, turns from the camera (within a quarter turn), and pitches.
+    """
+    rotation = torso_rotations(pose3d, skeleton)
+    alpha = torch.atan2(rotation[..., 1, 0], rotation[..., 0, 0])
+    beta = -torch.asin(rotation[..., 2, 0].clamp(-1, 1))
+    gamma = torch.atan2(rotation[..., 2, 1], rotation[..., 2, 2])
+    return torch.stack((alpha, beta, gamma), dim=-1)
+
+
+def _unit(vector: Tensor) -> Tensor:
+    return vector / vector.norm(dim=-1, keepdim=True)
