@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from poseda.config import Settings
+from poseda.experiment import run_training
 from poseda.methods import check_method
 from poseda.networks.lifters import LIFTERS
-from poseda.plan import changed
+from poseda.plan import Job, changed
 from poseda.protocol import PROTOCOLS
 from poseda.report import COLUMNS
 from poseda.reproduce import BUDGETS, PUBLISHED_RECIPES, Request, parse_changes, plans
 from poseda.tables import PAIRS, PREPARED, TABLES, how_to_make
 from poseda.tables.table import Line, Table
+from poseda.training.loop import Diverged, Progress
 from tests.commands import refused, run
 
 SMALL = (
@@ -167,6 +169,30 @@ def test_a_table_of_a_paper_with_windows_by_its_own_protocol(
     assert "protocol adaptpose:" in text and "hip-thorax length of 0.52 m" in text
     assert "videopose3d, width 8, videopose3d_27, width 8" in text
     assert "only orders compare" not in text
+
+
+def test_a_row_that_diverges_leaves_the_others(
+    domains: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def diverging(job: Job, progress: Progress) -> None:
+        if job.settings.adapt.poseda.critic2d == "target" and job.seed == 0 and job.method:
+            raise Diverged("training diverged: lower the rate")
+        run_training(job, progress)
+
+    monkeypatch.setattr("poseda.runner.run_training", diverging)
+    data = ("--data", "open", "--source", domains[0], "--target", domains[1])
+    run("reproduce", "poseda-tableC", *data, *SMALL, "--seeds", 0, "--out", tmp_path)
+    said = capsys.readouterr().out
+    assert "- not there: S, S, T, seed 0: training diverged: lower the rate" in said
+    assert "| S, S, T | - | 65.46 |" in said and re.search(r"\| S, S, S \| \d", said)
+    table = json.loads((tmp_path / "poseda-tableC-open" / "table.json").read_text())
+    assert table["diverged"] == ["S, S, T, seed 0: training diverged: lower the rate"]
+    monkeypatch.undo()
+    run("reproduce", "poseda-tableC", *data, *SMALL, "--seeds", 0, "--out", tmp_path)
+    assert "not there" not in capsys.readouterr().out
 
 
 def test_other_settings_in_a_folder_are_refused(

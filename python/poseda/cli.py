@@ -172,11 +172,12 @@ def reproduce(
     check_files(request)
     for plan in found.values():
         check_plan(plan)
+    failed: dict[Path, str] = {}
     with ExitStack() as held:
         for plan in found.values():
             held.enter_context(locked_folder(plan.settings.out))
-            _train(plan, jobs, "the same command")
-        folder = collect(request, found)
+            failed |= _train(plan, jobs, "the same command", keep_going=True)
+        folder = collect(request, found, failed)
     print((folder / "table.md").read_text(encoding="utf-8"))
     print(f"table: {folder / 'table.md'}")
     print(f"results: {folder / 'results.json'}")
@@ -367,10 +368,10 @@ def _again(command: str, out: Path) -> str:
     return f"{program} {command} --resume {shlex.quote(str(out))}"
 
 
-def _train(plan: Plan, jobs: int, again: str) -> None:
+def _train(plan: Plan, jobs: int, again: str, *, keep_going: bool = False) -> dict[Path, str]:
     console = Console(stderr=True)
     try:
-        run_plan(plan, jobs=jobs, console=console)
+        return run_plan(plan, jobs=jobs, console=console, keep_going=keep_going)
     except Interrupted:
         if is_first():
             console.print(f"stopped; go on with: {again}", soft_wrap=True, markup=False)

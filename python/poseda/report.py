@@ -83,10 +83,20 @@ def protocol(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
     source, target = load_data(settings)
     poses = f"{rows[0]['poses']:,} test poses" if rows else "no labelled test poses"
     adapt, pretrain = settings.adapt, settings.pretrain
-    lifters = {
-        (each.name, each.width, normalization_of(each.module)): each.skeleton
-        for each in (_before(plan, variant, plan.seeds[0]) for variant in plan.variants)
-    }
+    if rows:
+        lifters = {
+            (row["lifter"], row["width"], row["normalization"]): row["protocol_about"]
+            for row in rows
+        }
+    else:
+        before = [_before(plan, variant, plan.seeds[0]) for variant in plan.variants]
+        evaluated = PROTOCOLS[settings.protocol]
+        lifters = {
+            (each.name, each.width, normalization_of(each.module)): evaluated.describe(
+                each.skeleton
+            )
+            for each in before
+        }
     networks = [
         f"{name}, width {width}{'' if how == 'screen' else f', input normalised by {how}'}"
         for name, width, how in lifters
@@ -100,8 +110,7 @@ def protocol(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
     seeds = ", ".join(str(seed) for seed in plan.seeds)
     return (
         f"{_said(source)} to {_said(target)}, {poses}; "
-        f"{PROTOCOLS[settings.protocol].describe(next(iter(lifters.values())))}; 2D as in the "
-        f"files; {', '.join(networks)}, "
+        f"{next(iter(lifters.values()))}; 2D as in the files; {', '.join(networks)}, "
         f"{settings.precision}; {start}, then "
         f"{adapt.steps:,} steps of {adapt.batch} + {adapt.batch} at {adapt.lr:g} falling to 0; "
         f"seeds {seeds}, ± is their standard deviation. Control: "

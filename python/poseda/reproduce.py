@@ -214,31 +214,55 @@ def dry_run(request: Request) -> Iterator[str]:
                 yield f"  {'done ' if done else 'to do'} {job.folder}"
 
 
-def collect(request: Request, found: Mapping[str, Plan]) -> Path:
+def collect(request: Request, found: Mapping[str, Plan], failed: Mapping[Path, str]) -> Path:
     """Evaluates what was trained and writes the table.
+
+    Args:
+        request: which table.
+        found: what was trained, as of `plans`.
+        failed: what is said of trainings that diverged, by folder. Their rows have fewer seeds, or
+            none, and the table says so.
 
     Returns:
         Its folder.
 
     Raises:
-        ValueError: if a target has no labelled test part.
+        ValueError: if a target has no labelled test part, or every training diverged.
     """
     rows: list[dict[str, Any]] = []
     lines: dict[str, str] = {}
+    missing = []
     for pair, plan in found.items():
         _, target = load_data(plan.settings)
         if target.pose3d is None or not bool((target.split == 1).any()):
             raise ValueError(f"{plan.settings.target}: has no labelled test part to evaluate on")
-        here = [result_row(plan, variant, seed) for variant in plan.variants for seed in plan.seeds]
+        here = []
+        for variant in plan.variants:
+            for seed in plan.seeds:
+                why = _diverged(plan, variant, seed, failed)
+                if why is None:
+                    here.append(result_row(plan, variant, seed))
+                else:
+                    missing.append(f"{variant.name}, seed {seed}: {why}")
+        if not here:
+            raise ValueError(f"{plan.settings.out}: every training diverged: {missing[0]}")
         lines[PAIRS[pair].title] = protocol(plan, here)
         rows += [{"table": request.table.name, "pair": pair, **row} for row in here]
     folder = request.folder
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "results.json", rows)
-    write_json(folder / "table.json", as_json(request, rows, lines))
+    write_json(folder / "table.json", as_json(request, rows, lines) | {"diverged": missing})
+    text = as_markdown(request, rows, lines)
+    text += "".join(f"\n- not there: {each}" for each in missing) + "\n" * bool(missing)
     with atomic_write(folder / "table.md") as path:
-        path.write_text(as_markdown(request, rows, lines), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     return folder
+
+
+def _diverged(plan: Plan, variant: Variant, seed: int, failed: Mapping[Path, str]) -> str | None:
+    """Why a row has no result for a seed; None where it has."""
+    folders = plan.folder(variant, seed), plan.start_folder(variant, seed)
+    return next((failed[folder] for folder in folders if folder in failed), None)
 
 
 def _values(rows: list[dict[str, Any]], line: Line, column: Column) -> list[float]:

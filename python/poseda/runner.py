@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -24,7 +26,7 @@ from poseda.device import pick_device
 from poseda.distributed import is_first, world_size
 from poseda.experiment import run_training
 from poseda.plan import Job, Plan
-from poseda.training.loop import Interrupted
+from poseda.training.loop import Diverged, Interrupted
 
 #: told a training's name, the iterations done and in all, and the scalars
 Watcher = Callable[[str, int, int, dict[str, float]], None]
@@ -33,7 +35,9 @@ SHOWN = ("lifter_loss", "critic_gap", "poses_per_s")
 LINE_SECONDS = 10.0
 
 
-def run_plan(plan: Plan, *, jobs: int = 0, console: Console | None = None) -> None:
+def run_plan(
+    plan: Plan, *, jobs: int = 0, console: Console | None = None, keep_going: bool = False
+) -> dict[Path, str]:
     """Runs every training of the plan that has not ended yet.
 
     Args:
@@ -41,8 +45,14 @@ def run_plan(plan: Plan, *, jobs: int = 0, console: Console | None = None) -> No
         jobs: trainings at a time; 0 takes one per CPU core, or one where a GPU trains or several
             processes train together.
         console: where progress is shown.
+        keep_going: whether one that diverges leaves the others to go on, but for those that start
+            from it.
+
+    Returns:
+        What was said of those that diverged, by folder.
 
     Raises:
+        Diverged: if one does, unless `keep_going`.
         Interrupted: after Ctrl-C, once every training has saved its state.
     """
     if jobs < 0:
@@ -60,13 +70,28 @@ def run_plan(plan: Plan, *, jobs: int = 0, console: Console | None = None) -> No
     jobs = jobs or (cores if device.type == "cpu" and world_size() == 1 else 1)
     jobs = max(1, min(jobs, trainings))
     console = console or Console(stderr=True)
+    failed: dict[Path, str] = {}
+
+    def ended(job: Job, wait: Callable[[], Any]) -> bool:
+        """Whether it ended well."""
+        try:
+            wait()
+        except Diverged as error:
+            if not keep_going:
+                raise
+            failed[job.folder] = str(error)
+            return False
+        return True
+
     with _terminable(), Display(console, silent=not is_first()) as display:
         if jobs == 1:
             for start, then in waiting:
-                for job in (start, *then):
-                    _run(job, display.update)
+                if ended(start, partial(_run, start, display.update)):
+                    for job in then:
+                        ended(job, partial(_run, job, display.update))
         else:
-            _run_in_processes(waiting, jobs, max(1, cores // jobs), display)
+            _run_in_processes(waiting, jobs, max(1, cores // jobs), display, ended)
+    return failed
 
 
 def _run(job: Job, watch: Watcher) -> None:
@@ -78,6 +103,7 @@ def _run_in_processes(
     jobs: int,
     threads: int,
     display: Display,
+    ended: Callable[[Job, Callable[[], Any]], bool],
 ) -> None:
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
@@ -85,16 +111,16 @@ def _run_in_processes(
     listener.start()
     pool = ProcessPoolExecutor(jobs, context, _start_worker, (queue, threads))
     try:
-        running: dict[Future[None], Sequence[Job]] = {
-            pool.submit(_run_in_worker, start): then for start, then in waiting
+        running: dict[Future[None], tuple[Job, Sequence[Job]]] = {
+            pool.submit(_run_in_worker, start): (start, then) for start, then in waiting
         }
         while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                then = running.pop(future)
-                future.result()
-                for job in then:
-                    running[pool.submit(_run_in_worker, job)] = ()
+                job, then = running.pop(future)
+                if ended(job, future.result):
+                    for following in then:
+                        running[pool.submit(_run_in_worker, following)] = following, ()
     except BaseException as error:
         for worker in multiprocessing.active_children():
             worker.terminate()  # one that trains saves its state first
