@@ -46,4 +46,4 @@ def pose_sets(domains: tuple[Path, Path]) -> tuple[PoseSet, PoseSet]:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves a run's figures out, which take longer than a short training; test_cli.py has them."""
-    monkeypatch.setattr("poseda.report.draw_figures", lambda plan: [])
+    monkeypatch.setattr("poseda.report.draw_figures", lambda plan, rows: [])

@@ -20,16 +20,21 @@ from torch import Tensor
 from poseda.figures import (
     LEFT,
     MAX_FRAMES,
+    MAX_METHODS,
     MAX_ROWS,
     RIGHT,
     Stage,
+    camera_errors,
     distributions,
     lifted,
+    motions,
     predictions,
     save_figure,
     training_curves,
     transformation_stages,
+    viewpoints,
 )
+from poseda.figures.viewpoints import view_directions
 from poseda_ext.skeleton import H36M_16, H36M_17, Skeleton
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -203,6 +208,94 @@ def test_lifted_of_several_people_with_hidden_joints() -> None:
         lifted(poses2d(20), poses3d(20), H36M_16, seen=seen[:, 0])
 
 
+def test_motions_stand_below_their_sources_in_one_view() -> None:
+    source = poses3d(2 * 27).unflatten(0, (2, 27))
+    axes = rendered(motions(source, source + 5, H36M_16, fps=25))  # drawn relative to the root
+    assert len(axes) == 4 * 7
+    assert titles(axes)[:7] == [
+        "0.00 s",
+        "0.16 s",
+        "0.36 s",
+        "0.52 s",
+        "0.68 s",
+        "0.88 s",
+        "1.04 s",
+    ]
+    names = [axis.get_ylabel() for axis in axes if axis.get_ylabel()]
+    assert names == ["source", "generated"] * 2
+    for sample in (0, 1):
+        views = axes[14 * sample : 14 * (sample + 1)]
+        assert len({(axis.get_xlim(), axis.get_ylim()) for axis in views}) == 1
+        above, below = (
+            [np.asarray(line.get_xydata()) for line in axis.lines] for axis in (views[3], views[10])
+        )
+        np.testing.assert_allclose(above, below, atol=1e-5)
+
+
+def test_single_poses_stand_side_by_side() -> None:
+    axes = rendered(motions(poses3d(3)[:, None], poses3d(3, seed=1)[:, None], H36M_16))
+    assert titles(axes) == ["sample 1", "sample 2", "sample 3", "", "", ""]
+
+
+def standing(facing_deg: float, above_deg: float = 0.0) -> Tensor:
+    """(1, 16, 3) a person before a camera that looks down by some angle, turned to its own left
+    from facing the camera."""
+    pose = torch.zeros(1, 16, 3, dtype=torch.float64)
+    at = {name: number for number, name in enumerate(H36M_16.names)}
+    pose[0, at["Thorax"]] = torch.tensor([0.0, -0.5, 0.0])
+    for side, sign in (("L", 1), ("R", -1)):
+        # who faces the camera has the left on the picture's right
+        pose[0, at[f"{side}Hip"], 0] = sign * 0.15
+        pose[0, at[f"{side}Shoulder"]] = torch.tensor([sign * 0.2, -0.5, 0.0])
+    turn, down = math.radians(facing_deg), math.radians(above_deg)
+    y = torch.tensor(
+        [[math.cos(turn), 0, -math.sin(turn)], [0, 1, 0], [math.sin(turn), 0, math.cos(turn)]],
+        dtype=torch.float64,
+    )
+    x = torch.tensor(
+        [[1, 0, 0], [0, math.cos(down), -math.sin(down)], [0, math.sin(down), math.cos(down)]],
+        dtype=torch.float64,
+    )
+    return pose @ y.T @ x.T + torch.tensor([0.3, 0.1, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("facing", "above", "azimuth"), [(0, 0, 0), (90, 0, -90), (-90, 20, 90), (150, -30, -150)]
+)
+def test_view_directions(facing: float, above: float, azimuth: float) -> None:
+    """Who turns left shows the camera the right side; a camera above sees from above."""
+    (seen,) = view_directions(standing(facing, above).numpy(), H36M_16)
+    np.testing.assert_allclose(seen, [azimuth, above], atol=1e-6)
+
+
+def test_viewpoints() -> None:
+    sets = {"source": poses3d(300), "target": torch.cat([standing(90, 20)] * 7).float()}
+    sets["target"][2] = 0  # without a torso
+    axes = rendered(viewpoints(sets, H36M_16))
+    maps, lower = axes[:2], axes[-2:]
+    assert titles(maps) == ["source", "target"]
+    shares = maps[1].collections[0].get_array()
+    assert shares is not None and shares.max() == shares.sum() == 100
+    for axis, edge in zip(lower, (-90, 20), strict=True):
+        patch = axis.patches[1].get_data()  # type: ignore[attr-defined]
+        at = int(np.argmax(patch.values))
+        assert patch.edges[at] - 1e-6 <= edge <= patch.edges[at + 1] + 1e-6
+
+
+def test_camera_errors() -> None:
+    before = [{"all": 100.0, "knee_$1": 120.0}, {"all": 110.0, "knee_$1": 130.0}]
+    after = [{"all": 80.0, "knee_$1": 90.0, "unknown": 1.0}, {"all": 90.0, "knee_$1": 90.0}]
+    figure = camera_errors({"source only": before, "ours": after})
+    (axis,) = rendered(figure)
+    heights = [patch.get_height() for patch in axis.patches]  # type: ignore[attr-defined]
+    assert heights == [105, 125, 85, 90]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["all", "knee_$1"]
+    assert axis.get_ylabel() == "MPJPE (mm)"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["source only", "ours"]
+    (single,) = rendered(camera_errors({"ours": after[:1]}))
+    assert not single.get_title(loc="left")
+
+
 def test_other_skeletons() -> None:
     rendered(lifted(poses2d(2, 17), poses3d(2, 17), H36M_17))
     chain = Skeleton(names=("a", "b", "c"), parents=(-1, 0, 1))
@@ -297,6 +390,24 @@ def test_pyplot_is_left_alone() -> None:
         (lambda: training_curves([{"step": 3, "name": "x"}]), "records: got no numbers"),
         (lambda: lifted(poses2d(2), poses3d(3), H36M_16), "pose3d: got 3 frames"),
         (lambda: lifted(poses2d(0), poses3d(0), H36M_16), "pose2d: got no poses"),
+        (lambda: motions(poses3d(2), poses3d(2), H36M_16), r"expected \(N, T, 16, 3\)"),
+        (
+            lambda: motions(poses3d(2)[None], poses3d(3)[None], H36M_16),
+            r"generated: got shape \(1, 3, 16, 3\), expected \(1, 2, 16, 3\)",
+        ),
+        (lambda: motions(poses3d(9)[:, None], poses3d(9)[:, None], H36M_16), "got 9 motions"),
+        (lambda: viewpoints({}, H36M_16), "sets: got 0, expected 1 to 4"),
+        (lambda: viewpoints({"a": 0 * poses3d(2)}, H36M_16), "a: got no pose with a torso"),
+        (lambda: camera_errors({}), "errors: got 0 methods"),
+        (
+            lambda: camera_errors({str(k): [{"all": 1.0}] for k in range(MAX_METHODS + 1)}),
+            f"got {MAX_METHODS + 1} methods",
+        ),
+        (lambda: camera_errors({"a": []}), "errors: got no cameras"),
+        (
+            lambda: camera_errors({"a": [{"x": 1.0}], "b": [{"x": math.nan}]}),
+            "errors: b: x: got nan, expected a number of mm",
+        ),
     ],
 )
 def test_bad_input(draw: Callable[[], Figure], message: str) -> None:

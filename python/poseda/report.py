@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -16,10 +17,10 @@ from poseda.data.sampler import Sampler
 from poseda.experiment import described, load_data
 from poseda.figures import Stage, save_figure
 from poseda.files import atomic_write, plain_text
-from poseda.methods import make_method, title
+from poseda.methods import AdaptPose, Method, make_method, title
 from poseda.methods.poseda import PoseDA
 from poseda.metrics import mpjpe
-from poseda.networks.lifters import lift_poses, normalization_of
+from poseda.networks.lifters import frames_of, lift_poses, normalization_of
 from poseda.networks.weights import NamedLifter, load_lifter
 from poseda.plan import SOURCE_ONLY, Plan, Variant
 from poseda.protocol import PROTOCOLS
@@ -43,6 +44,9 @@ TOLD = {
 SAMPLES = 4
 CLOUD = 20_000
 MOST_NAMES = 12  #: of subjects that a protocol line lists
+MOTIONS, STILL_POSES = 2, 6  #: samples of generated motions, and of single poses
+VIEWS = 2_000  #: generated poses whose viewpoints are shown, at least
+ALL_CAMERAS = "all"
 MIN_KEPT = 0.5  #: below this share of pairs in sight the report warns
 
 
@@ -169,7 +173,7 @@ def gain(rows: Sequence[dict[str, Any]]) -> list[str]:
 def write_report(plan: Plan, rows: Sequence[dict[str, Any]]) -> Path:
     """Draws the figures and writes ``report.md``; returns its path."""
     folder = plan.settings.out
-    drawn = draw_figures(plan)
+    drawn = draw_figures(plan, rows)
     lines = ["# Adaptation report", ""]
     if rows:
         lines += [markdown_table(rows), "", *(f"- {line}" for line in gain(rows)), ""]
@@ -221,8 +225,8 @@ def _shown(methods: Sequence[str]) -> str:
     return (adapting or methods)[-1]
 
 
-def draw_figures(plan: Plan) -> list[tuple[Path, str]]:
-    """The figures of the first seed, with captions."""
+def draw_figures(plan: Plan, rows: Sequence[dict[str, Any]]) -> list[tuple[Path, str]]:
+    """The figures of a run, with captions; all but the errors are of the first seed."""
     folder = plan.settings.out / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     seed = plan.seeds[0]
@@ -235,6 +239,12 @@ def draw_figures(plan: Plan) -> list[tuple[Path, str]]:
         save_figure(figure, path)
         drawn.append((path, caption))
 
+    if rows and 1 < len(plan.variants) <= figures.MAX_METHODS:
+        keep(
+            _camera_errors(rows),
+            "cameras",
+            "MPJPE by camera, before and after adaptation, of all methods.",
+        )
     keep(
         _stages(plan, source.train, target.train, seed),
         "stages",
@@ -254,6 +264,20 @@ def draw_figures(plan: Plan) -> list[tuple[Path, str]]:
             f"The lifter before and after adaptation by {title(best.name)} on target test poses, "
             "at equal distances in the order of the error before (PoseDA, Fig. 4).",
         )
+        keep(
+            _viewpoints(plan, source.train, target.train, best, seed),
+            "viewpoints",
+            f"From where people are seen: in the source, in what {title(best.name)} makes of it, "
+            "and in the target as the adapted lifter sees it (AdaptPose, Fig. 7).",
+        )
+    for variant in plan.variants:
+        if variant.method == "adaptpose":
+            keep(
+                _motions(plan, source.train, target.train, variant, seed),
+                f"motions-{_file_name(variant.name)}",
+                f"Source motions and what {title(variant.name)} makes of them (AdaptPose, Fig. 5).",
+            )
+    if best.method != SOURCE_ONLY:
         records = RunFolder(plan.folder(best, seed)).records()
         if records:
             keep(figures.training_curves(records), "curves", f"Training by {title(best.name)}.")
@@ -312,6 +336,69 @@ def _distributions(source: PoseSet, target: PoseSet) -> figures.Figure:
     ).pose2d
     assert aligned is not None
     return figures.distributions(batch.pose2d, aligned, aim.pose2d)
+
+
+def _trained(
+    plan: Plan, source: PoseSet, target: PoseSet, row: Variant, seed: int
+) -> tuple[Method, int]:
+    """A row's method as it was at the end of its training, and the number of that iteration."""
+    settings = plan.settings_of(row)
+    lifter = _after(plan, row, seed).module
+    random = torch.Generator().manual_seed(seed)
+    frames = frames_of(lifter)
+    method = make_method(row.method, settings.adapt, source, target, random, frames, lifter)
+    state = RunFolder(plan.folder(row, seed)).load_state()
+    if state is not None:
+        method.load_state_dict(state["method"])
+    return method, method.warmup + settings.adapt.steps - 1
+
+
+def _viewpoints(
+    plan: Plan, source: PoseSet, target: PoseSet, row: Variant, seed: int
+) -> figures.Figure:
+    method, last = _trained(plan, source, target, row, seed)
+    made: list[torch.Tensor] = []
+    for _ in range(-(-VIEWS // plan.settings_of(row).adapt.batch)):
+        method.iterate(last)  # some methods make pairs there; what it learns is thrown away
+        pairs = method.pairs()
+        made.append(pairs.pose3d[pairs.keep])
+    predicted = lift_poses(_after(plan, row, seed).module, target)
+    assert source.pose3d is not None
+    sets = {
+        "source": _some(source.pose3d),
+        f"pairs of {title(row.name)}": torch.cat(made),
+        "target, as predicted": _some(predicted),
+    }
+    return figures.viewpoints(
+        {name: poses for name, poses in sets.items() if len(poses)}, source.skeleton
+    )
+
+
+def _some(poses: torch.Tensor) -> torch.Tensor:
+    """At equal distances, where there are many."""
+    return poses[:: -(-len(poses) // CLOUD)]
+
+
+def _motions(
+    plan: Plan, source: PoseSet, target: PoseSet, row: Variant, seed: int
+) -> figures.Figure:
+    method, _ = _trained(plan, source, target, row, seed)
+    assert isinstance(method, AdaptPose)
+    made = method.sample(STILL_POSES if method.frames == 1 else MOTIONS, seed)
+    return figures.motions(made.source, made.generated, source.skeleton)
+
+
+def _camera_errors(rows: Sequence[dict[str, Any]]) -> figures.Figure:
+    errors: dict[str, list[dict[str, float]]] = {}
+    for row in rows:
+        cameras = row["per_camera"] if len(row["per_camera"]) > 1 else {}
+        named = {ALL_CAMERAS: row["mpjpe"], **{name: cameras[name] for name in sorted(cameras)}}
+        errors.setdefault(title(row["row"]), []).append(named)
+    return figures.camera_errors(errors)
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.=+-]", "_", name)
 
 
 def _predictions(plan: Plan, target: PoseSet, row: Variant, seed: int) -> figures.Figure:

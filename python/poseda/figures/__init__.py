@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from poseda.figures.checks import MAX_ROWS
 from poseda.figures.curves import training_curves
 from poseda.figures.distributions import distributions
+from poseda.figures.errors import MAX_METHODS, camera_errors
+from poseda.figures.motions import motions
 from poseda.figures.predictions import MAX_FRAMES, lifted, predictions
 from poseda.figures.stages import Stage, transformation_stages
 from poseda.figures.style import (
@@ -28,6 +30,7 @@ from poseda.figures.style import (
     TARGET,
     save_figure,
 )
+from poseda.figures.viewpoints import viewpoints
 
 __all__ = [
     "ALIGNED",
@@ -40,6 +43,7 @@ __all__ = [
     "INK",
     "LEFT",
     "MAX_FRAMES",
+    "MAX_METHODS",
     "MAX_ROWS",
     "RIGHT",
     "SHADOW",
@@ -47,10 +51,13 @@ __all__ = [
     "TARGET",
     "Figure",
     "Stage",
+    "camera_errors",
     "distributions",
     "lifted",
+    "motions",
     "predictions",
     "save_figure",
     "training_curves",
     "transformation_stages",
+    "viewpoints",
 ]

@@ -86,12 +86,12 @@ def empty(axis: Axes, text: str = "") -> None:
     )
 
 
-def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
-    """One line of text below the axes."""
+def legend_below(figure: Figure, handles: Sequence[Artist], *, columns: int = 0) -> None:
+    """Text below the axes, in one line unless a number of columns is given."""
     figure.legend(
         handles=list(handles),
         loc="outside lower center",
-        ncols=len(handles),
+        ncols=min(columns or len(handles), len(handles)),
         fontsize=NOTE_SIZE,
         frameon=False,
         labelcolor=FAINT_INK,
