@@ -45,7 +45,7 @@ SAMPLES = 4
 CLOUD = 20_000
 MOST_NAMES = 12  #: of subjects that a protocol line lists
 MOTIONS, STILL_POSES = 2, 6  #: samples of generated motions, and of single poses
-VIEWS = 2_000  #: generated poses whose viewpoints are shown, at least
+VIEWS, MOST_BATCHES = 2_000, 16  #: generated poses whose viewpoints are shown, and batches of them
 ALL_CAMERAS = "all"
 MIN_KEPT = 0.5  #: below this share of pairs in sight the report warns
 
@@ -358,7 +358,7 @@ def _viewpoints(
 ) -> figures.Figure:
     method, last = _trained(plan, source, target, row, seed)
     made: list[torch.Tensor] = []
-    for _ in range(-(-VIEWS // plan.settings_of(row).adapt.batch)):
+    for _ in range(min(-(-VIEWS // plan.settings_of(row).adapt.batch), MOST_BATCHES)):
         method.iterate(last)  # some methods make pairs there; what it learns is thrown away
         pairs = method.pairs()
         made.append(pairs.pose3d[pairs.keep])
