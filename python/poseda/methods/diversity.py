@@ -1,4 +1,7 @@
-"""How much what a generator makes differs from sample to sample, for `poseda.training.watch`."""
+"""How much what a generator makes differs from sample to sample, for `poseda.training.watch`.
+
+Samples of all processes count, of which each has its share: all call these at the same time.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import math
 import torch
 from torch import Tensor
 
+from poseda.distributed import average, world_size
 from poseda_ext import Skeleton, bones
 
 
@@ -19,7 +23,8 @@ def spread(values: Tensor) -> Tensor:
     Returns:
         (B, ...) distances, in that unit. A single sample says nothing of a spread: its length.
     """
-    away = values if len(values) < 2 else values - values.mean(0)
+    alone = len(values) * world_size() < 2
+    away = values if alone else values - average(values.mean(0))
     return away.norm(dim=-1)
 
 
@@ -35,4 +40,4 @@ def pose_spread_deg(pose: Tensor, skeleton: Skeleton) -> Tensor:
         (), degrees.
     """
     directions = torch.nn.functional.normalize(bones(pose, skeleton), dim=-1)
-    return spread(directions).mean(0).median() * (180 / math.pi)
+    return average(spread(directions).mean(0)).median() * (180 / math.pi)
