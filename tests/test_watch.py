@@ -84,6 +84,7 @@ def test_no_false_alarm(name: str) -> None:
             r"lifter's loss exploded: lifter_loss is 3 m\^2, at its start it was 0.01, since "
             r"iteration 2000; .*--adapt.lr",
         ),
+        ({"lifter_loss": falling(1e21, 1e4)}, 200, "loss exploded: .*since iteration 50"),
         (
             {"critic_gap": lambda i: 1.01**i},
             850,

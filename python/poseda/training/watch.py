@@ -33,6 +33,9 @@ Values = Mapping[str, float]
 #: Mean squared error, m^2, of a lifter that is wrong by more than a metre: the mean pose has 0.05.
 #: A loss counts as exploded above this and above so many times its start.
 LOST, LOST_TIMES = 0.5, 10.0
+#: m^2 that no start counts as more than: an untrained lifter has less, and one that has exploded
+#: before the first log point more.
+MAX_START = 10.0
 #: log points that make the start of the lifter's loss: their median
 START = 5
 #: Share of pairs below which none count as kept.
@@ -112,7 +115,7 @@ class Watch:
         """The lifter's loss at its start; None before there is one."""
         if len(self._first) < START and "lifter_loss" in values:
             self._first.append(values["lifter_loss"])
-        return median(self._first) if self._first else None
+        return min(median(self._first), MAX_START) if self._first else None
 
 
 def advice_on_nan(names: list[str], *, adapts: bool) -> str:
