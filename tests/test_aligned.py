@@ -17,6 +17,7 @@ from poseda.data import PoseSet
 from poseda.data.sampler import Sampler
 from poseda.methods import aligned, make_method
 from poseda.methods.aligned import Aligned
+from poseda.methods.viewpoint import rotation_between
 from poseda.networks.lifters import make_lifter
 from poseda.placement import stature
 from poseda.training.loop import Schedule, Training
@@ -101,7 +102,7 @@ def test_stature_is_that_of_lifted_poses(pose_sets: tuple[PoseSet, PoseSet]) -> 
 def test_viewpoint_and_proportions_are_read_from_the_target(
     pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor
 ) -> None:
-    method = make(pose_sets, per_subject=False)
+    method = make(pose_sets, per_subject=False, viewpoint="pose")
     method.refresh()
     torso = knowing[:, method.torso]
     torch.testing.assert_close(method.view, torso / torso.norm(dim=-1, keepdim=True))
@@ -159,7 +160,7 @@ def test_subjects_are_measured_for_themselves(
 def test_pairs_have_the_view_and_body_of_their_target(
     pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor
 ) -> None:
-    method = make(pose_sets, **STILL, per_subject=False)
+    method = make(pose_sets, **STILL, per_subject=False, viewpoint="pose")
     method.refresh()
     there: list[Tensor] = []
     draw = method.target.rows
@@ -184,8 +185,57 @@ def test_first_round_turns_at_random(pose_sets: tuple[PoseSet, PoseSet]) -> None
     assert not torch.allclose(turned.pairs().pose3d, still.pairs().pose3d, atol=1e-2)
 
 
-def test_windows_move_as_one(pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor) -> None:
-    method = make(pose_sets, frames=5, **STILL, per_subject=False)
+def test_source_cameras_are_turned_into_those_of_the_target(
+    pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor
+) -> None:
+    """All of a camera's people turn together: who leaned from its vertical leans as far from the
+    other's."""
+    method = make(pose_sets, view_noise=0.0, body_noise=0.0)
+    method.body.copy_(method.usual)
+    method.refresh()
+    drawn: dict[str, Tensor] = {}
+
+    def watch(sampler: Sampler, name: str) -> None:
+        draw = sampler.rows
+        sampler.rows = lambda size: drawn.setdefault(name, draw(size))  # type: ignore
+
+    watch(method.source, "here")
+    watch(method.target, "there")
+    pairs = method.pairs()
+    own = relative(pose_sets[0].train)[drawn["here"], method.torso]
+    made = pairs.pose3d[:, method.torso]
+
+    def lean(torso: Tensor, up: Tensor) -> Tensor:
+        return (torch.nn.functional.normalize(torso, dim=-1) * up).sum(-1).acos()
+
+    before, after = lean(own, method.up[drawn["here"]]), lean(made, method.view[drawn["there"]])
+    # Spine and upper torso change their lengths apart, so that a bent torso turns a little.
+    torch.testing.assert_close(after, before, atol=0.05, rtol=0)
+    assert before.max() > 0.3
+
+
+def test_rotation_between_directions_is_the_smallest() -> None:
+    random = torch.Generator().manual_seed(0)
+    one, other = torch.randn(2, 100, 3, dtype=torch.float64, generator=random)
+    one, other = one / one.norm(dim=-1, keepdim=True), other / other.norm(dim=-1, keepdim=True)
+    one[0], other[0] = torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.0, 0.0, -1.0])  # opposite
+    one[1], other[1] = one[2], one[2]  # the same
+    rotation = rotation_between(one, other)
+    cross = torch.zeros(100, 3, 3, dtype=torch.float64)
+    for row, column, axis, sign in ((0, 1, 2, -1), (0, 2, 1, 1), (1, 2, 0, -1)):
+        cross[:, row, column] = sign * rotation[:, axis]
+        cross[:, column, row] = -sign * rotation[:, axis]
+    turned = torch.einsum("nij,nj->ni", torch.linalg.matrix_exp(cross), one)
+    torch.testing.assert_close(turned, other)
+    angle = (one * other).sum(-1).clamp(-1, 1).acos()
+    torch.testing.assert_close(rotation.norm(dim=-1), angle, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("viewpoint", ["camera", "pose"])
+def test_windows_move_as_one(
+    pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor, viewpoint: str
+) -> None:
+    method = make(pose_sets, frames=5, **STILL, per_subject=False, viewpoint=viewpoint)
     method.refresh()
     pairs = method.pairs()
     assert pairs.pose2d.shape == (64, 5, 16, 2)

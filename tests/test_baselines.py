@@ -14,7 +14,8 @@ from poseda.data import PoseSet
 from poseda.data.poseset import pose_set_from_arrays
 from poseda.data.synthetic import human36m_rig, make_source
 from poseda.methods import make_method
-from poseda.methods.baselines import RandomAugmentation, up_directions
+from poseda.methods.baselines import RandomAugmentation
+from poseda.methods.viewpoint import up_directions
 from poseda.networks.generator import bone_spread
 from poseda_ext import H36M_16, augment, bones
 from tests.adapt_settings import adapt_settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from poseda.config.checks import check_numbers
 from poseda.placement import check_height
@@ -18,10 +18,13 @@ class AlignedSettings:
     rounds: int = 6
     """Parts of the training, equally long. At the start of each but the first the lifter is asked
     anew for the viewpoint and the body of the target's people."""
+    viewpoint: Literal["camera", "pose"] = "camera"
+    """What source poses are turned to: the direction that is up for the target pose's camera, as a
+    whole, or each to the torso of its target pose, for cameras that move."""
     first_rotation: float = 0.5
     """Bound of each axis-angle component by which the body turns in the first round, radians."""
     view_noise: float = 0.1
-    """Deviation of each axis-angle component by which the body turns once aligned, radians."""
+    """Deviation of the direction to which the body is turned, in each component, radians."""
     body_noise: float = 0.05
     """Deviation of the relative change of each bone's length once it is aligned."""
     height: float | None = None

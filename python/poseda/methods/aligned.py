@@ -4,8 +4,11 @@ What separates two places most is from where people are seen and how they are bu
 position alignment (PoseDA) corrects neither: it prints the source's bodies, as the source's cameras
 see them, on the target. Both can be read from the target's 2D by the lifter that is being adapted:
 
-- **Viewpoint.** Each source pose is turned by the smallest rotation that takes its torso (root to
-  thorax) to the direction in which the lifter sees the torso of its target pose.
+- **Viewpoint.** Up, for a camera, is where the torsos (root to thorax) of the people before it
+  point on the median. Each source pose is turned by the smallest rotation that takes its own
+  camera's up to that of its target pose's camera, where the lifter says how the torsos point; so
+  who leans, leans on. Or, for cameras that move, it is turned until its torso points as the lifter
+  sees that of its target pose.
 - **Body.** The lifter says which share of a bone lies in the image plane, and the image, at the
   depth that global position alignment solves, how long that share is: so each target pose tells the
   length of its bones (`poseda.body.measured_lengths`). Source bones are scaled to the medians.
@@ -26,6 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from poseda.alignment import gpa_of_windows
 from poseda.body import measured_lengths, stature_of_bones
@@ -34,6 +38,7 @@ from poseda.distributed import own_rows
 from poseda.methods.lpa import LocalPoseAugmentation
 from poseda.methods.method import Pairs, Task
 from poseda.methods.placing import place_as_target, visible
+from poseda.methods.viewpoint import rotation_between, up_directions
 from poseda.networks.generator import Transformation
 from poseda.networks.lifters import lift_poses
 from poseda_ext import augment, bones
@@ -71,10 +76,10 @@ class Aligned:
         if self.own.height is not None:
             self.stature = torch.full_like(self.stature, self.own.height)
         self.subject, self.subjects = _subjects(task.target, self.own.per_subject)
-        poses = len(task.target.poses)
         device = task.source.device
-        #: (N, 3) the torso of each target pose as the lifter sees it
-        self.view = torch.zeros(poses, 3, device=device)
+        self.up = up_directions(task.source.poses)  # (M, 3) of each source pose's camera
+        #: (N, 3) up for each target pose's camera, or the torso of each, as the lifter sees it
+        self.view = torch.zeros(len(task.target.poses), 3, device=device)
         #: (S, J-1) metres, the bones of each subject of the target
         self.body = self.usual.expand(self.subjects, -1).clone()
         #: 0 until the lifter was asked first, then 1
@@ -95,7 +100,10 @@ class Aligned:
         """Reads viewpoint and body from the target, as the lifter sees it now."""
         poses = self.target.poses
         predicted = lift_poses(self.lifter, poses)
-        view = torch.nn.functional.normalize(predicted[:, self.torso] - predicted[:, 0], dim=-1)
+        if self.own.viewpoint == "camera":
+            view = up_directions(dataclasses.replace(poses, pose3d=predicted))
+        else:
+            view = normalize(predicted[:, self.torso] - predicted[:, 0], dim=-1)
         body = measured_lengths(
             predicted,
             poses.pose2d,
@@ -141,13 +149,17 @@ class Aligned:
             pose, own_scale = self._augmented(rows, made)
         middle, looks = _middle(pose), centre(there)
         scale = self._scale(middle, looks, own_scale)
-        torso = middle[:, self.torso] - middle[:, 0]
-        view = torch.where(self.known > 0, self.view.index_select(0, looks), torso)
-        rotation = self._rotation(size)
+        direction = None
+        if self.own.viewpoint == "camera":
+            rotation = self._turn(centre(rows), looks)
+        else:
+            torso = middle[:, self.torso] - middle[:, 0]
+            direction = torch.where(self.known > 0, self.view.index_select(0, looks), torso)
+            rotation = self._rotation(self._normal(size, 3) * self.own.view_noise)
         if self.source.frames > 1:
-            return self._windows(pose, there, scale, view, rotation)
+            return self._windows(pose, there, scale, direction, rotation)
         placed = place_as_target(
-            self.target, there, pose, bone_scale=scale, rotation=rotation, direction=view
+            self.target, there, pose, bone_scale=scale, rotation=rotation, direction=direction
         )
         assert placed.root is not None and placed.pose2d is not None
         return Pairs(
@@ -171,12 +183,17 @@ class Aligned:
         ratio = torch.where(self.known > 0, ratio * (1 + self.own.body_noise * noise), 1)
         return (ratio if own is None else ratio * (1 + own)) - 1
 
-    def _rotation(self, size: int) -> Tensor:
-        """(B, 3) axis-angle: noise, or in the first round all that turns the body."""
-        noise = self._normal(size, 3) * self.own.view_noise
-        uniform = torch.empty(size, 3, device=self.source.device)
+    def _turn(self, rows: Tensor, looks: Tensor) -> Tensor:
+        """(B, 3) axis-angle from the source's cameras to the target's, and a little further."""
+        noise = self._normal(self.settings.batch, 3) * self.own.view_noise
+        up = normalize(self.view.index_select(0, looks) + noise, dim=-1)
+        return self._rotation(rotation_between(self.up.index_select(0, rows), up))
+
+    def _rotation(self, rotation: Tensor) -> Tensor:
+        """(B, 3) axis-angle: the given one, but in the first round any within its bound."""
+        uniform = torch.empty(self.settings.batch, 3, device=self.source.device)
         uniform.uniform_(-self.own.first_rotation, self.own.first_rotation, generator=self.random)
-        return torch.where(self.known > 0, noise, own_rows(uniform))
+        return torch.where(self.known > 0, rotation, own_rows(uniform))
 
     def _normal(self, *shape: int) -> Tensor:
         return own_rows(torch.randn(*shape, generator=self.random, device=self.source.device))
@@ -186,15 +203,17 @@ class Aligned:
         pose: Tensor,
         there: Tensor,
         scale: Tensor,
-        view: Tensor,
+        direction: Tensor | None,
         rotation: Tensor,
     ) -> Pairs:
         """`pairs` over (B, T) frames: what aligns the middle one moves all."""
         over_time = (-1, pose.shape[1], -1)
         skeleton, target = self.skeleton, self.target
         scaled = augment(pose, bone_scale=scale[:, None].expand(over_time), skeleton=skeleton)
-        torso = _middle(scaled.pose3d)[:, None, self.torso]
-        seen_from = align(scaled.pose3d, torso, view[:, None])
+        seen_from = scaled.pose3d
+        if direction is not None:
+            torso = _middle(seen_from)[:, None, self.torso]
+            seen_from = align(seen_from, torso, direction[:, None])
         turn = rotation[:, None].expand(over_time)
         turned = augment(seen_from, rotation=turn, skeleton=skeleton).pose3d
         target2d, intrinsics = target.pose2d(there), target.intrinsics(there)

@@ -7,19 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from poseda.data.poseset import PoseSet
 from poseda.data.sampler import centre
 from poseda.distributed import own_rows
 from poseda.methods.method import Pairs, Task
 from poseda.methods.placing import batch_of, placed_pairs
+from poseda.methods.viewpoint import up_directions
 from poseda.networks.generator import bone_spread
-
-#: iterations, after which the direction no longer moves by a tenth of a degree
-WEISZFELD = 20
-#: between directions, below which one no longer pulls harder
-MIN_DISTANCE = 0.05
 
 
 class RandomAugmentation:
@@ -82,40 +76,3 @@ class RandomAugmentation:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         pass
-
-
-def up_directions(poses: PoseSet) -> Tensor:
-    """Which way is up for each pose's camera: the geometric median of the directions from pelvis to
-    thorax over all poses that it sees.
-
-    A canonical file does not say how cameras are tilted, and a tilted camera's y axis is not the
-    vertical. People are upright more often than not, and lean to all sides of the camera; who
-    lies counts no more in a median than who leans. On the synthetic source, whose cameras are
-    tilted by 7 degrees, this is right to a degree with 20,000 poses, and to 4 with 1,500. A camera
-    that moves or rolls, or one number for several cameras, gets one direction all the same.
-
-    Args:
-        poses: N, labelled.
-
-    Returns:
-        (N, 3) unit vectors, camera frame.
-
-    Raises:
-        ValueError: if there is no 3D.
-    """
-    if poses.pose3d is None:
-        raise ValueError(f"{poses.name}: has no pose3d, expected a labelled source")
-    thorax = poses.skeleton.bone("Thorax") + 1
-    torso = normalize(poses.pose3d[:, thorax] - poses.pose3d[:, 0], dim=-1)
-    cameras, camera = poses.camera.to(torso.device).unique(return_inverse=True)
-    medians = [_geometric_median(torso[camera == number]) for number in range(len(cameras))]
-    return torch.stack(medians)[camera]
-
-
-def _geometric_median(directions: Tensor) -> Tensor:
-    """(3,) the direction of least total distance to directions (M, 3), by Weiszfeld's iteration."""
-    median = normalize(directions.mean(0), dim=0)
-    for _ in range(WEISZFELD):
-        weight = 1 / (directions - median).norm(dim=1, keepdim=True).clamp(min=MIN_DISTANCE)
-        median = normalize((weight * directions).sum(0), dim=0)
-    return median
