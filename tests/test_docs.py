@@ -136,11 +136,17 @@ def few_synthetic_humans() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+def at_first(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     folder = tmp_path_factory.mktemp("place")
     own_files(folder)
     data_sets(folder, request.getfixturevalue("recordings"))
     return folder
+
+
+@pytest.fixture
+def place(at_first: Path, tmp_path: Path) -> Path:
+    """A reader's folder, of each page its own: some write files that others read."""
+    return Path(shutil.copytree(at_first, tmp_path / "place"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -154,7 +160,6 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_commands_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other, as a reader types them, with trainings cut short."""
     monkeypatch.chdir(place)
-    shutil.rmtree("runs", ignore_errors=True)  # of another page
     for words in commands(page):
         main([*words, *TRAININGS.get(words[0], [])])
 
