@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -17,7 +17,7 @@ from poseda.data.sampler import Sampler
 from poseda.experiment import described, load_data
 from poseda.figures import Stage, save_figure
 from poseda.files import atomic_write, plain_text
-from poseda.methods import AdaptPose, Method, make_method, title
+from poseda.methods import AdaptPose, Method, is_own, make_method, title
 from poseda.methods.poseda import PoseDA
 from poseda.metrics import mpjpe
 from poseda.networks.lifters import frames_of, lift_poses, normalization_of
@@ -47,7 +47,31 @@ MOST_NAMES = 12  #: of subjects that a protocol line lists
 MOTIONS, STILL_POSES = 2, 6  #: samples of generated motions, and of single poses
 VIEWS, MOST_BATCHES = 2_000, 16  #: generated poses whose viewpoints are shown, and batches of them
 ALL_CAMERAS = "all"
-MIN_KEPT = 0.5  #: below this share of pairs in sight the report warns
+MIN_KEPT = 0.5  #: below this share of kept pairs the report warns
+YARDSTICKS = (SOURCE_ONLY, "control", "oracle")
+IN_SIGHT, CAMERAS = "of the augmented pairs in sight", "check the target's cameras"
+#: what a share of kept pairs is of, and what else to look at where it is small
+KEPT = {
+    "lpa": (IN_SIGHT, "check the source's cameras"),
+    "poseaug": (IN_SIGHT, "a higher `--adapt.gan-lr` may help in a short training"),
+    "adaptpose": (
+        "of the generated pairs in sight and selected",
+        "`--adapt.adaptpose.selection-centre` and `selection-width` decide (Eq. 14)",
+    ),
+}
+#: what is said of the pairs, where it is logged and not 0
+LOGGED = {
+    "bone_angle_deg": "mean bone angle {:.1f} degrees",
+    "bone_ratio": "mean bone ratio {:.3f}",
+    "rotation_deg": "mean rotation {:.1f} degrees",
+    "hardness": "{:.2g} times as hard for the lifter as their source poses",
+    "hard_angle": "{:.2g} times as hard for the lifter as their source poses after bone angles",
+    "body_ratio": "bones {:.1%} off the source's",
+    "view_change_deg": "the last round turned viewpoints by {:.1f} degrees",
+    "body_change": "and changed bones by {:.1%}",
+    "critic_gap": "critic gap {:.4f}",
+    "critic2d_gap": "2D critic gap {:.4f}",
+}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
@@ -190,30 +214,30 @@ def write_report(plan: Plan, rows: Sequence[dict[str, Any]]) -> Path:
 
 
 def _augmentation_notes(plan: Plan) -> list[str]:
-    """The last logged state of each augmentation, per method and seed."""
+    """The last logged state of each augmentation, per row and seed."""
     lines = []
     for variant in plan.variants:
-        if variant.method not in ("gpa", "lpa", "poseda"):
+        if variant.method in YARDSTICKS:
             continue
         for seed in plan.seeds:
             for last in RunFolder(plan.folder(variant, seed)).records()[-1:]:
-                lines.append(f"- {title(variant.name)}, seed {seed}: {_describe(last)}")
+                said = describe_pairs(variant.method, last)
+                lines.append(f"- {title(variant.name)}, seed {seed}: {', '.join(said)}")
     return [*lines, ""] if lines else []
 
 
-def _describe(record: dict[str, float]) -> str:
+def describe_pairs(method: str, record: Mapping[str, float]) -> list[str]:
+    """What became of the made pairs, and, of a method that we know, what the pairs are like."""
     kept = record.get("kept", math.nan)
-    parts = [f"{100 * kept:.0f} % of the augmented pairs in sight"]
+    share, why = KEPT.get(method, (IN_SIGHT, CAMERAS))
+    if is_own(method):
+        share, why = "of the made pairs kept", "the method's `keep` says so"
+    said = [f"{100 * kept:.0f} % {share}"]
     if kept < MIN_KEPT:
-        parts.append("**the others were replaced by source pairs: check the target's cameras**")
-    if "critic_gap" in record:
-        parts += [
-            f"mean bone angle {record['bone_angle_deg']:.1f} degrees",
-            f"mean bone ratio {record['bone_ratio']:.3f}",
-            f"mean rotation {record['rotation_deg']:.1f} degrees",
-            f"critic gap {record['critic_gap']:.4f}",
-        ]
-    return ", ".join(parts)
+        said.append(f"**the others were left out: {why}**")
+    if not is_own(method):
+        said += [text.format(record[name]) for name, text in LOGGED.items() if record.get(name)]
+    return said
 
 
 def _shown(methods: Sequence[str]) -> str:
@@ -221,7 +245,7 @@ def _shown(methods: Sequence[str]) -> str:
     for name in ("poseda", "gpa", "lpa"):
         if name in methods:
             return name
-    adapting = [name for name in methods if name not in ("source-only", "control", "oracle")]
+    adapting = [name for name in methods if name not in YARDSTICKS]
     return (adapting or methods)[-1]
 
 
@@ -245,12 +269,13 @@ def draw_figures(plan: Plan, rows: Sequence[dict[str, Any]]) -> list[tuple[Path,
             "cameras",
             "MPJPE by camera, before and after adaptation, of all methods.",
         )
-    keep(
-        _stages(plan, source.train, target.train, seed),
-        "stages",
-        "What happens to a source pose, stage by stage, until it stands where a target pose "
-        "stands (PoseDA, Fig. 3).",
-    )
+    generating = [row for name in ("poseda", "lpa") for row in plan.variants if row.method == name]
+    for row in generating[:1]:
+        keep(
+            _stages(plan, source.train, target.train, row, seed),
+            "stages",
+            f"What {title(row.name)} does to a source pose, stage by stage (PoseDA, Fig. 3).",
+        )
     keep(
         _distributions(source.train, target.train),
         "distributions",
@@ -284,17 +309,18 @@ def draw_figures(plan: Plan, rows: Sequence[dict[str, Any]]) -> list[tuple[Path,
     return drawn
 
 
-def _stages(plan: Plan, source: PoseSet, target: PoseSet, seed: int) -> figures.Figure:
-    """Random samples through the trained generator where there is one, else an untrained one."""
+def _stages(
+    plan: Plan, source: PoseSet, target: PoseSet, row: Variant, seed: int
+) -> figures.Figure:
+    """Random samples through a row's trained generator."""
     random = torch.Generator().manual_seed(seed)
-    before = _before(plan, plan.variants[0], seed).module  # which some variants ask
-    method = make_method("poseda", plan.settings.adapt, source, target, random, lifter=before)
+    before = _before(plan, row, seed).module  # which some variants ask
+    adapt = plan.settings_of(row).adapt
+    method = make_method(row.method, adapt, source, target, random, lifter=before)
     assert isinstance(method, PoseDA) and method.local is not None
-    plain = [v for name in ("poseda", "lpa") for v in plan.variants if v == Variant(name, name)]
-    if plain:
-        state = RunFolder(plan.folder(plain[0], seed)).load_state()
-        if state is not None:
-            method.load_state_dict(state["method"])
+    state = RunFolder(plan.folder(row, seed)).load_state()
+    if state is not None:
+        method.load_state_dict(state["method"])
     sampler = Sampler(source, random)
     batch = sampler(SAMPLES)
     pose3d = sampler.pose3d(batch.rows)
@@ -312,17 +338,18 @@ def _stages(plan: Plan, source: PoseSet, target: PoseSet, seed: int) -> figures.
     scaled = augment(made.turned, bone_scale=made.bone_scale, skeleton=skeleton).pose3d
     turned = augment(scaled, rotation=made.rotation, skeleton=skeleton).pose3d
     placed = augment(turned, target2d=aim.pose2d, intrinsics=aim.intrinsics, skeleton=skeleton)
-    return figures.transformation_stages(
-        [
-            Stage("source", pose3d - root[:, None], batch.pose2d),
-            Stage("bone angle", made.turned, seen(made.turned)),
-            Stage("bone length", scaled, seen(scaled)),
-            Stage("rotation", turned, seen(turned)),
+    stages = [
+        Stage("source", pose3d - root[:, None], batch.pose2d),
+        Stage("bone angle", made.turned, seen(made.turned)),
+        Stage("bone length", scaled, seen(scaled)),
+        Stage("rotation", turned, seen(turned)),
+    ]
+    if method.gpa:
+        stages += [
             Stage("translation (GPA)", placed.pose3d, placed.pose2d),
             Stage("target", None, aim.pose2d),
-        ],
-        skeleton,
-    )
+        ]
+    return figures.transformation_stages(stages, skeleton)
 
 
 def _distributions(source: PoseSet, target: PoseSet) -> figures.Figure:
