@@ -418,7 +418,8 @@ def test_graphs_neither_wait_nor_train_otherwise(
     [
         ({"bone_generator": "none", "camera": "none"}, "bone_generator, camera: got none for both"),
         ({"strides": ()}, r"strides: got \(\), expected numbers"),
-        ({"strides": (0, 1)}, r"strides: got \(0, 1\), expected numbers, at least 1 each"),
+        ({"strides": (0, 1)}, r"strides: got \(0, 1\), expected numbers from 1 to 1000"),
+        ({"strides": (1, 2**63)}, r"strides: got .*, expected numbers from 1 to 1000"),
         ({"perturbation_deg": 200.0}, "perturbation_deg: got 200.0"),
         ({"critic_every": 0}, "critic_every: got 0"),
         ({"hard_ratio_weight": -1.0}, "hard_ratio_weight: got -1.0"),

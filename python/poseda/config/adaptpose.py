@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from poseda.config.checks import check_numbers
 
+MAX_STRIDE = 1_000  #: frames between those of a window
+
 
 @dataclass(frozen=True)
 class AdaptPoseSettings:
@@ -63,5 +65,7 @@ class AdaptPoseSettings:
             raise ValueError(
                 "bone_generator, camera: got none for both, expected at least one that generates"
             )
-        if not self.strides or min(self.strides) < 1:
-            raise ValueError(f"strides: got {self.strides}, expected numbers, at least 1 each")
+        if not self.strides or not all(1 <= stride <= MAX_STRIDE for stride in self.strides):
+            raise ValueError(
+                f"strides: got {self.strides}, expected numbers from 1 to {MAX_STRIDE}"
+            )
