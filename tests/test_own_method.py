@@ -171,9 +171,13 @@ def test_a_good_method_passes(package: Path, pose_sets: tuple[PoseSet, PoseSet])
         ("def __init__(self, task):", "def __init__(self, task, x):", "cannot be made: TypeErr"),
         ("def state_dict(self):", "def no_state_dict(self):", "has no state_dict, expected a meth"),
         ("warmup = 2", "warmup = -1", "warmup: got -1, expected a number"),
+        ("warmup = 2", "warmup = property(lambda self: 1 / 0)", r"warmup fails: ZeroDivision"),
         ("warmup = 2", "warmup = 2; passes = 1.5", "passes: got 1.5, expected a number"),
         ("# ITERATE", "return None", "iterate: got NoneType, expected a dict of tensors"),
         ("# ITERATE", 'return {"a": 1.0}', "iterate: a: got float, expected a tensor on cpu"),
+        ("# ITERATE", "return {3: self.size}", "iterate: got the name 3, expected a text"),
+        ("# ITERATE", 'return {"step": self.size}', "iterate: got the name 'step', expected a "),
+        ("# ITERATE", "raise SystemExit", r"iterate\(0\) fails: SystemExit"),
         ("# PAIRS", "1 / 0", r"pairs\(\) fails: ZeroDivisionError.*grown.py:32"),
         ("# PAIRS", "return pose2d, pose3d, keep", "pairs: got tuple, expected poseda.methods.Pa"),
         ("# PAIRS", "pose2d = pose2d[1:]", r"pose2d: got \(3, 16, 2\) .*expected \(4, 16, 2\) fl"),
@@ -206,16 +210,21 @@ def test_pairs_to_leave_out_may_hold_anything(
     tried(pose_sets)
 
 
-def test_pairs_are_checked_once(package: Path, pose_sets: tuple[PoseSet, PoseSet]) -> None:
+def test_values_are_checked_once_and_forms_always(
+    package: Path, pose_sets: tuple[PoseSet, PoseSet]
+) -> None:
     source, target = (poses.train for poses in pose_sets)
     lifter = make_lifter("videopose3d", source.skeleton, 8)
     settings = AdaptSettings(batch=8)
     method = make_method(
         NAME, settings, source, target, torch.Generator().manual_seed(0), lifter=lifter
     )
-    method.pairs()
-    method.method.pairs = lambda: None  # type: ignore[attr-defined]
-    assert method.pairs() is None
+    pairs = method.pairs()
+    later = [pairs._replace(pose3d=pairs.pose3d * torch.nan), pairs._replace(keep=pairs.keep[1:])]
+    method.method.pairs = lambda: later.pop(0)  # type: ignore[attr-defined]
+    assert method.pairs().pose3d.isnan().all()
+    with pytest.raises(ValueError, match=r"pairs: keep: got \(7,\) bool on cpu, expected \(8,\)"):
+        method.pairs()
 
 
 @pytest.mark.parametrize(
@@ -225,6 +234,7 @@ def test_pairs_are_checked_once(package: Path, pose_sets: tuple[PoseSet, PoseSet
         ("grownpkg.nothing:Grown", "No module named 'grownpkg.nothing'"),
         ("grownpkg.grown:some_text", "got str, expected a class"),
         ("grownpkg.grown:", "expected one of source-only, .* or package.module:Class"),
+        ("PoseDA", "^method PoseDA: no such method, expected one of source-only, .* or pack"),
     ],
 )
 def test_a_name_that_is_no_method_is_refused(

@@ -1,8 +1,9 @@
 """A method of the user's own, held to what the training loop asks of a method.
 
 `try_method` runs one on a few poses before anything is trained. `OwnMethod` then stands before it
-in the training: what it raises becomes one line that says where, and its first pairs are checked.
-Later ones are not, so that no step waits for the device.
+in the training: what it raises becomes one line that says where, and the form of its pairs is
+checked. The values of the first pairs are too; not those of later ones, so that no step waits for
+the device.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ TRIED, TRIED_BATCH = 512, 4
 MAX_ROOT = 1e-3
 #: median of |x| and |y| beyond which points are not screen-normalised
 MAX_POINT = 5.0
+#: what the training loop logs itself
+TAKEN = ("step", "lifter_loss", "poses_per_s")
 ASKED = ("iterate", "describe", "pairs", "state_dict", "load_state_dict")
 
 
@@ -77,8 +80,9 @@ class OwnMethod:
     def pairs(self) -> Pairs:
         with self._said("pairs() fails"):
             pairs: Pairs = self.method.pairs()
+        self._check_form(pairs)
         if not self._checked:
-            self._check(pairs)
+            self._check_values(pairs)
             self._checked = True
         return pairs
 
@@ -92,7 +96,8 @@ class OwnMethod:
             self.method.load_state_dict(state)
 
     def _count(self, attribute: str, otherwise: object = None) -> int:
-        value = getattr(self.method, attribute, otherwise)
+        with self._said(f"{attribute} fails"):
+            value = getattr(self.method, attribute, otherwise)
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ValueError(
                 f"method {self.name}: {attribute}: got {value!r:.60}, expected a number, at least 0"
@@ -107,6 +112,11 @@ class OwnMethod:
             )
         device = self._like.device
         for key, value in scalars.items():
+            if not isinstance(key, str) or key in TAKEN:
+                raise ValueError(
+                    f"method {self.name}: {call}: got the name {key!r:.60}, expected a text other "
+                    f"than {', '.join(TAKEN)}"
+                )
             if not isinstance(value, Tensor) or value.device != device or value.numel() == 0:
                 found = type(value).__name__
                 if isinstance(value, Tensor):
@@ -116,8 +126,8 @@ class OwnMethod:
                 )
         return scalars
 
-    def _check(self, pairs: Any) -> None:
-        """Form, type and values of a batch.
+    def _check_form(self, pairs: Any) -> None:
+        """Types and shapes of a batch.
 
         Raises:
             ValueError: if the training loop could not use it.
@@ -132,6 +142,14 @@ class OwnMethod:
         self._tensor("keep", pairs.keep, (rows,), torch.bool)
         if pairs.seen is not None:
             self._tensor("seen", pairs.seen, (rows, joints), torch.bool)
+
+    def _check_values(self, pairs: Pairs) -> None:
+        """Values of a batch.
+
+        Raises:
+            ValueError: if the lifter could not learn from it.
+        """
+        said, rows = f"method {self.name}: pairs", self._shape[0]
         pose2d, pose3d = pairs.pose2d.detach()[pairs.keep], pairs.pose3d.detach()[pairs.keep]
         for label, values in (("pose2d", pose2d), ("pose3d", pose3d)):
             bad = int((~values.isfinite()).flatten(1).any(1).sum()) if len(values) else 0
@@ -172,7 +190,7 @@ class OwnMethod:
         """Whatever is raised within, in one line with its place."""
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if world_size() > 1 and isinstance(error, RuntimeError):
                 raise  # it may be another process that is gone
             said = str(error)
@@ -249,7 +267,7 @@ def _try_state(method: OwnMethod) -> None:
     method.load_state_dict(state)
 
 
-def _place(error: Exception, name: str) -> str:
+def _place(error: BaseException, name: str) -> str:
     """The line of the user's own module where it came from, or the last one at all."""
     frames = traceback.extract_tb(error.__traceback__)
     own = getattr(sys.modules.get(name.partition(":")[0]), "__file__", None)

@@ -230,6 +230,11 @@ def try_own_method(
 
 def _own(name: str) -> Maker:
     """A user's own method: any callable that takes a `Task`."""
+    if ":" not in name:
+        names = ", ".join(METHODS)
+        raise ValueError(
+            f"method {name:.60}: no such method, expected one of {names} or package.module:Class"
+        )
     try:
         return import_own(name, METHODS)
     except Exception as error:  # whatever a user's own module may raise
