@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from poseda.config import Settings
@@ -195,6 +196,18 @@ def test_a_row_that_diverges_leaves_the_others(
     assert "not there" not in capsys.readouterr().out
 
 
+def test_a_target_without_labels_is_refused_before_anything_is_trained(
+    domains: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(domains[1]) as file:
+        np.savez(tmp_path / "target.npz", **{k: file[k] for k in file.files if k != "pose3d"})
+    given = ("--data", "open", "--source", domains[0], "--target", tmp_path / "target.npz")
+    out = tmp_path / "out"
+    line = refused(capsys, "reproduce", "poseda-tableC", *given, "--out", out, *SMALL)
+    assert line.endswith("target.npz: has no labelled test part to evaluate on")
+    assert not out.exists()
+
+
 def test_other_settings_in_a_folder_are_refused(
     domains: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -208,6 +221,8 @@ def test_bad_requests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     out = ("--data", "open", "--out", tmp_path / "out")
     line = refused(capsys, "reproduce", "poseda-table9", *out)
     assert "name: got 'poseda-table9', expected one of poseda-table1" in line
+    line = refused(capsys, "reproduce", "--dry-run", "--set", "width=8", "poseda-table6")
+    assert "name: got none, expected that of a table right after the command" in line
     assert "has no detected 2D" in refused(capsys, "reproduce", "poseda-tableA", *out)
     line = refused(capsys, "reproduce", "poseda-table6", *out, "--set", "width")
     assert "set: got 'width', expected name=value" in line

@@ -43,6 +43,7 @@ from poseda.reproduce import (
     Budget,
     Request,
     check_files,
+    check_labels,
     collect,
     find_table,
     listed,
@@ -153,6 +154,11 @@ def reproduce(
         dry_run: only list the trainings.
     """
     if name is None:
+        if source or target or data or set or protocol or dry_run:
+            raise ValueError(
+                "name: got none, expected that of a table right after the command: poseda "
+                "reproduce poseda-table4 ..."
+            )
         for line in listed():
             print(_line(line))
         return
@@ -170,6 +176,7 @@ def reproduce(
             print(_line(line))
         return
     check_files(request)
+    check_labels(found)
     for plan in found.values():
         check_plan(plan)
     failed: dict[Path, str] = {}

@@ -203,6 +203,18 @@ def check_files(request: Request) -> None:
     raise FileNotFoundError(f"{request.table.name}: missing: {said}; {other}")
 
 
+def check_labels(found: Mapping[str, Plan]) -> None:
+    """Finds out whether a table can be evaluated, before anything is trained for it.
+
+    Raises:
+        ValueError: if a target has no labelled test part.
+    """
+    for plan in found.values():
+        _, target = load_data(plan.settings)
+        if target.pose3d is None or not bool((target.split == 1).any()):
+            raise ValueError(f"{plan.settings.target}: has no labelled test part to evaluate on")
+
+
 def dry_run(request: Request) -> Iterator[str]:
     """The trainings of a table, and which of them are done."""
     for pair, plan in plans(request).items():
@@ -227,15 +239,12 @@ def collect(request: Request, found: Mapping[str, Plan], failed: Mapping[Path, s
         Its folder.
 
     Raises:
-        ValueError: if a target has no labelled test part, or every training diverged.
+        ValueError: if every training diverged.
     """
     rows: list[dict[str, Any]] = []
     lines: dict[str, str] = {}
     missing = []
     for pair, plan in found.items():
-        _, target = load_data(plan.settings)
-        if target.pose3d is None or not bool((target.split == 1).any()):
-            raise ValueError(f"{plan.settings.target}: has no labelled test part to evaluate on")
         here = []
         for variant in plan.variants:
             for seed in plan.seeds:
