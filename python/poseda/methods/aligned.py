@@ -31,18 +31,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from poseda.alignment import gpa_of_windows
 from poseda.body import measured_lengths, stature_of_bones
 from poseda.data.sampler import Sampler, centre
 from poseda.distributed import own_rows
 from poseda.methods.lpa import LocalPoseAugmentation
 from poseda.methods.method import Pairs, Task
-from poseda.methods.placing import place_as_target, visible
+from poseda.methods.placing import placed_pairs
 from poseda.methods.viewpoint import rotation_between, up_directions
 from poseda.networks.generator import Transformation
 from poseda.networks.lifters import lift_poses
 from poseda_ext import augment, bones
-from poseda_ext.reference import MIN_BONE_LENGTH, align
+from poseda_ext.reference import MIN_BONE_LENGTH
 
 
 class Aligned:
@@ -156,14 +155,15 @@ class Aligned:
             torso = middle[:, self.torso] - middle[:, 0]
             direction = torch.where(self.known > 0, self.view.index_select(0, looks), torso)
             rotation = self._rotation(self._normal(size, 3) * self.own.view_noise)
-        if self.source.frames > 1:
-            return self._windows(pose, there, scale, direction, rotation)
-        placed = place_as_target(
-            self.target, there, pose, bone_scale=scale, rotation=rotation, direction=direction
-        )
-        assert placed.root is not None and placed.pose2d is not None
-        return Pairs(
-            placed.pose2d, placed.pose3d, visible(placed.pose3d, placed.root, placed.pose2d)
+        return placed_pairs(
+            self.source,
+            self.target,
+            rows,
+            pose,
+            bone_scale=scale,
+            rotation=rotation,
+            direction=direction,
+            there=there,
         )
 
     def _augmented(self, rows: Tensor, made: Transformation) -> tuple[Tensor, Tensor]:
@@ -197,31 +197,6 @@ class Aligned:
 
     def _normal(self, *shape: int) -> Tensor:
         return own_rows(torch.randn(*shape, generator=self.random, device=self.source.device))
-
-    def _windows(
-        self,
-        pose: Tensor,
-        there: Tensor,
-        scale: Tensor,
-        direction: Tensor | None,
-        rotation: Tensor,
-    ) -> Pairs:
-        """`pairs` over (B, T) frames: what aligns the middle one moves all."""
-        over_time = (-1, pose.shape[1], -1)
-        skeleton, target = self.skeleton, self.target
-        scaled = augment(pose, bone_scale=scale[:, None].expand(over_time), skeleton=skeleton)
-        seen_from = scaled.pose3d
-        if direction is not None:
-            torso = _middle(seen_from)[:, None, self.torso]
-            seen_from = align(seen_from, torso, direction[:, None])
-        turn = rotation[:, None].expand(over_time)
-        turned = augment(seen_from, rotation=turn, skeleton=skeleton).pose3d
-        target2d, intrinsics = target.pose2d(there), target.intrinsics(there)
-        root = gpa_of_windows(turned, target2d, intrinsics, target.seen(there))
-        placed = augment(turned, root=root, intrinsics=intrinsics, skeleton=skeleton)
-        assert placed.pose2d is not None
-        keep = visible(placed.pose3d, root, placed.pose2d).all(1)
-        return Pairs(placed.pose2d, _middle(placed.pose3d), keep)
 
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = {name: getattr(self, name) for name in STATE}

@@ -11,7 +11,7 @@ from poseda.distributed import world_size
 from poseda.methods.method import Pairs
 from poseda_ext import augment
 from poseda_ext.ops import Augmented
-from poseda_ext.reference import MIN_DEPTH
+from poseda_ext.reference import MIN_DEPTH, align, torso_of
 
 
 def place_as_source(
@@ -98,25 +98,31 @@ def placed_pairs(
     bone_rotation: Tensor | None = None,
     bone_scale: Tensor | None = None,
     rotation: Tensor | None = None,
+    direction: Tensor | None = None,
+    there: Tensor | None = None,
 ) -> Pairs:
     """Training pairs of moved source poses.
 
     Args:
         source: labelled poses.
-        target: what they are aligned with, rows drawn anew; None leaves them before the source's
-            camera.
+        target: what they are aligned with; None leaves them before the source's camera.
         rows: (B,) of the source, or windows (B, T).
         pose: (B, J, 3) metres, any origin; (B, T, J, 3) of windows.
         bone_rotation, bone_scale, rotation: (B, ...) how to move them, as in `augment`; all frames
             of a window alike.
+        direction: (B, 3) to which the torso turns before `rotation`, in a window that of the middle
+            frame; only with a target.
+        there: (B,) or (B, T) rows of the target; without them they are drawn.
     """
     moved = {"bone_rotation": bone_rotation, "bone_scale": bone_scale, "rotation": rotation}
+    if target is not None and there is None:
+        there = target.rows(batch_of(rows))
     if rows.dim() == 2:
-        return _window_pairs(source, target, rows, pose, moved)
-    if target is None:
+        return _window_pairs(source, target, rows, there, pose, moved, direction)
+    if target is None or there is None:
         made = place_as_source(source, rows, pose, **moved)
     else:
-        made = place_as_target(target, target.rows(batch_of(rows)), pose, **moved)
+        made = place_as_target(target, there, pose, **moved, direction=direction)
     assert made.root is not None and made.pose2d is not None
     return Pairs(made.pose2d, made.pose3d, visible(made.pose3d, made.root, made.pose2d))
 
@@ -125,17 +131,24 @@ def _window_pairs(
     source: Sampler,
     target: Sampler | None,
     rows: Tensor,
+    there: Tensor | None,
     pose: Tensor,
     moved: dict[str, Tensor | None],
+    direction: Tensor | None,
 ) -> Pairs:
     """`placed_pairs` of windows."""
     skeleton = source.poses.skeleton
     every = {name: None if value is None else value[:, None] for name, value in moved.items()}
-    turned = augment(pose, **every, skeleton=skeleton).pose3d  # (B, T, J, 3)
-    if target is None:
-        root, intrinsics = pose[:, :, 0], source.intrinsics(rows)
+    root, turned = pose[:, :, 0], pose
+    if direction is not None:  # the op's would turn each frame for itself
+        rotation = every.pop("rotation")
+        turned = augment(pose, **every, skeleton=skeleton).pose3d
+        torso = turned[:, turned.shape[1] // 2, None, torso_of(skeleton)]
+        turned, every = align(turned, torso, direction[:, None]), {"rotation": rotation}
+    turned = augment(turned, **every, skeleton=skeleton).pose3d  # (B, T, J, 3)
+    if target is None or there is None:
+        intrinsics = source.intrinsics(rows)
     else:
-        there = target.rows(batch_of(rows))
         intrinsics = target.intrinsics(there)
         root = gpa_of_windows(turned, target.pose2d(there), intrinsics, target.seen(there))
     placed = augment(turned, root=root, intrinsics=intrinsics, skeleton=skeleton)
