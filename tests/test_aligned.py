@@ -15,7 +15,7 @@ from poseda.body import measured_lengths, stature_of_bones
 from poseda.config import AdaptSettings, AlignedSettings
 from poseda.data import PoseSet
 from poseda.data.sampler import Sampler
-from poseda.methods import aligned, make_method
+from poseda.methods import make_method, reading
 from poseda.methods.aligned import Aligned
 from poseda.methods.viewpoint import rotation_between
 from poseda.networks.lifters import make_lifter
@@ -50,7 +50,7 @@ def relative(poses: PoseSet) -> Tensor:
 def knowing(pose_sets: tuple[PoseSet, PoseSet], monkeypatch: pytest.MonkeyPatch) -> Tensor:
     """A lifter that is never wrong on the target."""
     truth = relative(pose_sets[1].train)
-    monkeypatch.setattr(aligned, "lift_poses", lambda lifter, poses: truth[: len(poses)])
+    monkeypatch.setattr(reading, "lift_poses", lambda lifter, poses: truth[: len(poses)])
     return truth
 
 
@@ -103,24 +103,24 @@ def test_viewpoint_and_proportions_are_read_from_the_target(
     pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor
 ) -> None:
     method = make(pose_sets, per_subject=False, viewpoint="pose")
-    method.refresh()
+    method.reading.refresh(method.lifter)
     torso = knowing[:, method.torso]
-    torch.testing.assert_close(method.view, torso / torso.norm(dim=-1, keepdim=True))
+    torch.testing.assert_close(method.reading.view, torso / torso.norm(dim=-1, keepdim=True))
     true = true_lengths(pose_sets[1].train).median(0).values
-    ratio = method.body[0] / true
+    ratio = method.reading.body[0] / true
     assert (ratio / ratio.mean() - 1).abs().max() < 0.08  # but for the size
-    assert stature_of_bones(method.body, method.skeleton).item() == pytest.approx(
-        method.stature.item(), rel=1e-5
+    assert stature_of_bones(method.reading.body, method.skeleton).item() == pytest.approx(
+        method.reading.stature.item(), rel=1e-5
     )
     for group in method.skeleton.bone_groups:
-        change = method.body[0, list(group)] / method.usual[list(group)]
+        change = method.reading.body[0, list(group)] / method.reading.usual[list(group)]
         torch.testing.assert_close(change, change[:1].expand_as(change))
 
 
 def test_height_fixes_the_size(pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor) -> None:
     method = make(pose_sets, height=1.5)
-    method.refresh()
-    found = stature_of_bones(method.body, method.skeleton)
+    method.reading.refresh(method.lifter)
+    found = stature_of_bones(method.reading.body, method.skeleton)
     torch.testing.assert_close(found, torch.full_like(found, 1.5))
 
 
@@ -150,8 +150,8 @@ def test_subjects_are_measured_for_themselves(
     lifter = make_lifter("simple_baseline", skeleton, 16)
     method = make_method("aligned", settings, source.train, train, torch.Generator(), 1, lifter)
     assert isinstance(method, Aligned)
-    method.refresh()
-    ratio = method.body[1] / method.body[0]
+    method.reading.refresh(method.lifter)
+    ratio = method.reading.body[1] / method.reading.body[0]
     others = [bone for bone in range(skeleton.num_bones) if bone not in arms]
     assert (ratio[arms] - 2).abs().max() < 0.3
     assert (ratio[others] - 1).abs().max() < 0.1
@@ -161,16 +161,14 @@ def test_pairs_have_the_view_and_body_of_their_target(
     pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor
 ) -> None:
     method = make(pose_sets, **STILL, per_subject=False, viewpoint="pose")
-    method.refresh()
-    there: list[Tensor] = []
-    draw = method.target.rows
-    method.target.rows = lambda size: there.append(draw(size)) or there[-1]  # type: ignore
+    method.reading.refresh(method.lifter)
+    there = watched(method.target)
     pairs = method.pairs()
     torso = pairs.pose3d[:, method.torso]
-    view = method.view[there[0]]
+    view = method.reading.view[there[0]]
     torch.testing.assert_close(torso / torso.norm(dim=-1, keepdim=True), view, atol=1e-5, rtol=0)
     lengths = bones(pairs.pose3d, method.skeleton).norm(dim=-1)
-    torch.testing.assert_close(lengths, method.body.expand_as(lengths), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(lengths, method.reading.body.expand_as(lengths), atol=1e-5, rtol=1e-4)
     wanted = method.target.pose2d(there[0])
     torch.testing.assert_close(pairs.pose2d[:, 0], wanted[:, 0], atol=1e-5, rtol=0)  # GPA
 
@@ -191,24 +189,17 @@ def test_source_cameras_are_turned_into_those_of_the_target(
     """All of a camera's people turn together: who leaned from its vertical leans as far from the
     other's."""
     method = make(pose_sets, view_noise=0.0, body_noise=0.0)
-    method.body.copy_(method.usual)
-    method.refresh()
-    drawn: dict[str, Tensor] = {}
-
-    def watch(sampler: Sampler, name: str) -> None:
-        draw = sampler.rows
-        sampler.rows = lambda size: drawn.setdefault(name, draw(size))  # type: ignore
-
-    watch(method.source, "here")
-    watch(method.target, "there")
+    method.reading.body.copy_(method.reading.usual)
+    method.reading.refresh(method.lifter)
+    here, there = watched(method.source), watched(method.target)
     pairs = method.pairs()
-    own = relative(pose_sets[0].train)[drawn["here"], method.torso]
+    own = relative(pose_sets[0].train)[here[0], method.torso]
     made = pairs.pose3d[:, method.torso]
 
     def lean(torso: Tensor, up: Tensor) -> Tensor:
         return (torch.nn.functional.normalize(torso, dim=-1) * up).sum(-1).acos()
 
-    before, after = lean(own, method.up[drawn["here"]]), lean(made, method.view[drawn["there"]])
+    before, after = lean(own, method.up[here[0]]), lean(made, method.reading.view[there[0]])
     # Spine and upper torso change their lengths apart, so that a bent torso turns a little.
     torch.testing.assert_close(after, before, atol=0.05, rtol=0)
     assert before.max() > 0.3
@@ -231,16 +222,100 @@ def test_rotation_between_directions_is_the_smallest() -> None:
     torch.testing.assert_close(rotation.norm(dim=-1), angle, atol=1e-6, rtol=0)
 
 
+def ask(method: Aligned, times: int = 2) -> None:
+    for _ in range(times):
+        method.reading.refresh(method.lifter)
+
+
+def watched(sampler: Sampler) -> list[Tensor]:
+    """The rows that a sampler draws from now on."""
+    drawn: list[Tensor] = []
+    draw = sampler.rows
+    sampler.rows = lambda size: drawn.append(draw(size)) or drawn[-1]  # type: ignore
+    return drawn
+
+
+@pytest.mark.parametrize("frames", [1, 5])
+def test_target_poses_are_learned_from_as_they_were_seen(
+    pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor, frames: int
+) -> None:
+    method = make(pose_sets, frames, fitted=1.0, turned=0.0)
+    ask(method, 1)
+    drawn = watched(method.target)
+    early = method.pairs()  # of a lifter that knows nothing of viewpoint and body yet
+    rows = drawn[-1]
+    assert not torch.equal(early.pose2d, method.target.pose2d(rows))
+    ask(method, 1)
+    pairs = method.pairs()
+    rows = drawn[-1]
+    torch.testing.assert_close(pairs.pose2d, method.target.pose2d(rows), rtol=0, atol=0)
+    true = knowing[rows if frames == 1 else rows[:, frames // 2]]
+    scale = (pairs.pose3d * true).sum((1, 2)) / true.square().sum((1, 2))  # size is not known
+    error = (pairs.pose3d - scale[:, None, None] * true).norm(dim=-1).mean()
+    assert error < 0.02
+    assert bool(pairs.keep.all())
+
+
+def test_turned_target_poses_lean_as_they_did(
+    pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor
+) -> None:
+    method = make(pose_sets, **STILL, fitted=0.0, turned=1.0, per_subject=False)
+    ask(method)
+    drawn = watched(method.target)
+    pairs = method.pairs()
+    there, rows = drawn
+    fitted = method.reading.fitted(rows)
+
+    def lean(pose: Tensor, of: Tensor) -> Tensor:
+        torso = torch.nn.functional.normalize(pose[:, method.torso], dim=-1)
+        return (torso * method.reading.view[of]).sum(-1).clamp(-1, 1).acos()
+
+    torch.testing.assert_close(lean(pairs.pose3d, there), lean(fitted, rows), atol=0.05, rtol=0)
+    assert (pairs.pose3d - fitted).norm(dim=-1).mean() > 0.2  # by any angle
+    lengths = bones(pairs.pose3d, method.skeleton).norm(dim=-1)
+    torch.testing.assert_close(
+        lengths, method.reading.body.expand_as(lengths), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_shares_of_a_batch(pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor) -> None:
+    method = make(pose_sets, fitted=0.25, turned=0.5)
+    assert (method.is_fitted.sum(), method.is_turned.sum()) == (16, 32)
+    assert not bool((method.is_fitted & method.is_turned).any())
+    ask(method)
+    drawn = watched(method.target)
+    pairs = method.pairs()
+    same = (pairs.pose2d == method.target.pose2d(drawn[-1])).all(-1).all(-1)
+    assert torch.equal(same, method.is_fitted)
+
+
+def test_hidden_joints_of_target_poses_are_not_learned(
+    pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor
+) -> None:
+    source, target = pose_sets
+    seen = torch.ones(target.pose2d.shape[:2], dtype=torch.bool)
+    wrist = target.skeleton.names.index("LWrist")
+    seen[:, wrist] = False
+    method = make((source, dataclasses.replace(target, seen=seen)), fitted=0.5, turned=0.25)
+    for asked in (0, 2):
+        ask(method, asked)
+        pairs = method.pairs()
+        assert pairs.seen is not None
+        hidden = method.is_fitted | method.is_turned if asked else torch.zeros(64, dtype=torch.bool)
+        assert torch.equal(~pairs.seen[:, wrist], hidden)
+        assert bool(pairs.seen[:, :wrist].all())
+
+
 @pytest.mark.parametrize("viewpoint", ["camera", "pose"])
 def test_windows_move_as_one(
     pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor, viewpoint: str
 ) -> None:
     method = make(pose_sets, frames=5, **STILL, per_subject=False, viewpoint=viewpoint)
-    method.refresh()
+    method.reading.refresh(method.lifter)
     pairs = method.pairs()
     assert pairs.pose2d.shape == (64, 5, 16, 2)
     lengths = bones(pairs.pose3d, method.skeleton).norm(dim=-1)
-    torch.testing.assert_close(lengths, method.body.expand_as(lengths), atol=1e-3, rtol=1e-2)
+    torch.testing.assert_close(lengths, method.reading.body.expand_as(lengths), atol=1e-3, rtol=1e-2)
 
 
 def test_lifter_is_asked_once_a_round(
@@ -248,7 +323,7 @@ def test_lifter_is_asked_once_a_round(
 ) -> None:
     method = make(pose_sets, rounds=6)  # of 60 steps
     asked: list[None] = []
-    monkeypatch.setattr(method, "refresh", lambda: asked.append(None))
+    monkeypatch.setattr(method.reading, "refresh", lambda lifter: asked.append(None))
     counts = [method.iterate(iteration) or len(asked) for iteration in range(60)]
     assert counts == [iteration // 10 for iteration in range(60)]
 
@@ -257,12 +332,14 @@ def test_rounds_say_how_much_they_changed(
     pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor
 ) -> None:
     method = make(pose_sets)
-    method.refresh()
+    method.reading.refresh(method.lifter)
     assert method.describe()["body_change"] > 0.01
-    method.refresh()  # a lifter that has learned nothing since
+    method.reading.refresh(method.lifter)  # a lifter that has learned nothing since
     said = method.describe()
     assert said["view_change_deg"] < 0.1
     assert said["body_change"] < 1e-5
+    assert said["fit_change_mm"] < 0.1
+    assert said["fit_misfit_mm"] > 1  # the size is that of the source's people
 
 
 @pytest.mark.parametrize("lpa", [False, True])
@@ -306,6 +383,8 @@ def test_training_resumes_to_the_same_numbers(
         ({"rounds": 1}, "rounds: got 1, expected a number, at least 2"),
         ({"body_noise": 0.5}, "body_noise: got 0.5"),
         ({"view_noise": float("nan")}, "view_noise: got nan"),
+        ({"fitted": 1.5}, "fitted: got 1.5, expected a number, at least 0 and at most 1"),
+        ({"fitted": 0.6}, "fitted, turned: got 0.6 and 0.5, expected at most 1 together"),
         ({"height": 17.0}, "height: got 17.0, expected 0.4 to 2.6 metres"),
     ],
 )

@@ -22,7 +22,7 @@ LAYERS = (
     ("cameras",),
     ("data", "card"),
     ("placement", "metrics"),
-    ("alignment", "body", "device"),
+    ("alignment", "body", "device", "fitting"),
     ("files", "distributed", "plugins"),
 )
 

@@ -17,7 +17,7 @@ from poseda.networks.lifters import LIFTERS
 from poseda.plan import Job, changed
 from poseda.protocol import PROTOCOLS
 from poseda.report import COLUMNS
-from poseda.reproduce import BUDGETS, PUBLISHED_RECIPES, Request, parse_changes, plans
+from poseda.reproduce import BUDGETS, RECIPES, Request, parse_changes, plans
 from poseda.tables import PAIRS, PREPARED, TABLES, how_to_make
 from poseda.tables.table import Line, Table
 from poseda.training.loop import Diverged, Progress
@@ -57,7 +57,7 @@ def test_tables_are_whole() -> None:
         assert any(True for _ in trained_lines(table))
         for pair in table.pairs:
             assert {PAIRS[pair].source, PAIRS[pair].target} <= {*PREPARED}
-    for key, value in {**BUDGETS["published"], **PUBLISHED_RECIPES["sem_gcn"]}.items():
+    for key, value in {**BUDGETS["published"], **RECIPES["published"]["sem_gcn"]}.items():
         assert changed(Settings(), {key: value}) is not None
 
 

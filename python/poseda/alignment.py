@@ -8,7 +8,9 @@ from torch import Tensor
 from poseda_ext import gpa
 
 
-def gpa_of_seen(pose: Tensor, target2d: Tensor, intrinsics: Tensor, seen: Tensor) -> Tensor:
+def gpa_of_seen(
+    pose: Tensor, target2d: Tensor, intrinsics: Tensor, seen: Tensor | None
+) -> Tensor:
     """Global position alignment (PoseDA, Eq. 7 and 9) with the boxes, of pose and target alike,
     around the joints that were seen and the root.
 
@@ -18,11 +20,13 @@ def gpa_of_seen(pose: Tensor, target2d: Tensor, intrinsics: Tensor, seen: Tensor
         pose: (..., J, 3) metres; only positions relative to joint 0 matter.
         target2d: (..., J, 2) in the unit of the intrinsics; finite also where a joint is hidden.
         intrinsics: (..., 4) fx, fy, cx, cy of the target camera.
-        seen: (..., J) which joints of the target were seen. The root counts as seen.
+        seen: (..., J) which joints of the target were seen; None: all. The root counts as seen.
 
     Returns:
         (..., 3) root position, camera frame, metres.
     """
+    if seen is None:
+        return gpa(pose, target2d, intrinsics)
     here = seen[..., None]
     return gpa(
         torch.where(here, pose, pose[..., :1, :]),
@@ -48,9 +52,6 @@ def gpa_of_windows(
     Returns:
         (..., T, 3) root positions, camera frame, metres.
     """
-    if seen is None:
-        root = gpa(pose, target2d, intrinsics)
-    else:
-        root = gpa_of_seen(pose, target2d, intrinsics, seen)
+    root = gpa_of_seen(pose, target2d, intrinsics, seen)
     depth = root[..., 2:]
     return root * (depth.log().mean(-2, keepdim=True).exp() / depth)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from poseda.alignment import gpa_of_seen
-from poseda_ext import Skeleton, bones, gpa
+from poseda_ext import Skeleton, bones
 
 #: stature over the sum of the chain's lengths (`poseda.placement`)
 STATURE_PER_CHAIN = 1.12
@@ -104,10 +104,7 @@ def measured_lengths(
     Returns:
         (S, J-1) metres; NaN for a bone that no frame tells.
     """
-    if seen is None:
-        root = gpa(predicted, pose2d, intrinsics)
-    else:
-        root = gpa_of_seen(predicted, pose2d, intrinsics, seen)
+    root = gpa_of_seen(predicted, pose2d, intrinsics, seen)
     depth = predicted[..., 2:] + root[:, None, 2:]
     plane = (pose2d - intrinsics[:, None, 2:]) / intrinsics[:, None, :2] * depth
     bone = bones(predicted, skeleton)

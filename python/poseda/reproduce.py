@@ -24,7 +24,7 @@ from poseda.protocol import PROTOCOLS, ProtocolName
 from poseda.report import COLUMNS, protocol, spread
 from poseda.tables import CANNOT, OPEN, PAIRS, TABLES, Column, Line, Table, how_to_make
 
-Budget = Literal["recommended", "published", "small"]
+Budget = Literal["recommended", "published", "cpu", "small"]
 
 #: frames of Human3.6M's training subjects, in batches of 1,024
 STEPS_PER_EPOCH = 1524
@@ -42,6 +42,12 @@ BUDGETS: dict[Budget, dict[str, Any]] = {
         "adapt.warmup": 5 * STEPS_PER_EPOCH,
         "adapt.gan_lr": 1e-4,
     },
+    "cpu": {
+        "pretrain.steps": 3000,
+        "pretrain.batch": 128,
+        "adapt.steps": 3000,
+        "adapt.batch": 128,
+    },
     "small": {
         "width": 64,
         "pretrain.steps": 300,
@@ -51,12 +57,22 @@ BUDGETS: dict[Budget, dict[str, Any]] = {
         "adapt.warmup": 50,
     },
 }
-#: what one lifter's published recipe has else
-PUBLISHED_RECIPES: dict[str, dict[str, Any]] = {
-    "sem_gcn": {
-        "pretrain.steps": 100 * STEPS_PER_EPOCH,
-        "pretrain.lr": 2e-2,
-        "pretrain.final_lr": 2e-2,
+#: what the rows of one lifter have else, unless it is given
+RECIPES: dict[Budget, dict[str, dict[str, Any]]] = {
+    "published": {
+        "sem_gcn": {
+            "pretrain.steps": 100 * STEPS_PER_EPOCH,
+            "pretrain.lr": 2e-2,
+            "pretrain.final_lr": 2e-2,
+        },
+    },
+    # a minute or two for each training on one core
+    "cpu": {
+        "simple_baseline": {"width": 256},
+        "videopose3d": {"width": 256},
+        "videopose3d_27": {"width": 128},
+        "sem_gcn": {"width": 24},
+        "st_gcn": {"width": 8},
     },
 }
 
@@ -169,11 +185,11 @@ def plans(request: Request) -> dict[str, Plan]:
 
 def _variant(line: Line, request: Request) -> Variant:
     assert line.method is not None
-    changes = dict(line.changes)
-    if request.budget == "published":
-        lifter = str(changes.get("lifter", request.changes.get("lifter", Settings().lifter)))
-        changes |= PUBLISHED_RECIPES.get(lifter, {})
-    return Variant(line.name, line.method, changes)
+    given = {**request.changes, **line.changes}
+    lifter = str(given.get("lifter", Settings().lifter))
+    recipe = RECIPES.get(request.budget, {}).get(lifter, {})
+    own = {name: value for name, value in recipe.items() if name not in given}
+    return Variant(line.name, line.method, {**line.changes, **own})
 
 
 def _files(request: Request, pair: str) -> tuple[Path, Path]:

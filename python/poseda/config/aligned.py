@@ -1,4 +1,4 @@
-"""Settings of the alignment of viewpoint and body."""
+"""Settings of the alignment of viewpoint, body and pose."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from poseda.placement import check_height
 
 @dataclass(frozen=True)
 class AlignedSettings:
-    """Alignment of viewpoint and body (docs/aligned.md)."""
+    """Alignment of viewpoint, body and pose (docs/aligned.md)."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
@@ -32,6 +32,12 @@ class AlignedSettings:
     of the source's people."""
     per_subject: bool = True
     """Measure each of the people whom the target names for themselves."""
+    fitted: float = 0.5
+    """Share of the pairs, from the third round on, that are target poses themselves: what was seen,
+    and the depths that fit it, the body and what the lifter says."""
+    turned: float = 0.5
+    """Share of the pairs, from the third round on, that are such poses turned about the vertical
+    and seen by any of the target's cameras. The rest are source poses."""
     lpa: bool = False
     """Also turn bones and scale their lengths by PoseDA's local pose augmentation."""
 
@@ -39,5 +45,10 @@ class AlignedSettings:
         check_numbers(self, "rounds", low=2)
         check_numbers(self, "first_rotation", "view_noise")
         check_numbers(self, "body_noise", high=0.3)
+        check_numbers(self, "fitted", "turned", high=1)
+        if self.fitted + self.turned > 1:
+            raise ValueError(
+                f"fitted, turned: got {self.fitted} and {self.turned}, expected at most 1 together"
+            )
         if self.height is not None:
             check_height(self.height)

@@ -1,8 +1,9 @@
-"""Alignment of viewpoint and body: this project's own method (docs/aligned.md).
+"""Alignment of viewpoint, body and pose: this project's own method (docs/aligned.md).
 
-What separates two places most is from where people are seen and how they are built. Global
-position alignment (PoseDA) corrects neither: it prints the source's bodies, as the source's cameras
-see them, on the target. Both can be read from the target's 2D by the lifter that is being adapted:
+What separates two places most is from where people are seen, how they are built, and what they do.
+Global position alignment (PoseDA) corrects none of it: it prints the source's people, as the
+source's cameras see them, on the target. All three can be read from the target's 2D by the lifter
+that is being adapted (`poseda.methods.reading`):
 
 - **Viewpoint.** Up, for a camera, is where the torsos (root to thorax) of the people before it
   point on the median. Each source pose is turned by the smallest rotation that takes its own
@@ -12,7 +13,11 @@ see them, on the target. Both can be read from the target's 2D by the lifter tha
 - **Body.** The lifter says which share of a bone lies in the image plane, and the image, at the
   depth that global position alignment solves, how long that share is: so each target pose tells the
   length of its bones (`poseda.body.measured_lengths`). Source bones are scaled to the medians.
-- **Rounds.** Both are read anew as the lifter learns.
+- **Pose.** A joint lies on its ray, and bones have the body's lengths; so of a target pose little
+  is open, and the lifter says it (`poseda.fitting`). A part of the pairs are target poses with
+  depths so fitted; another part are these poses, turned about the vertical and seen by another of
+  the target's cameras.
+- **Rounds.** All is read anew as the lifter learns.
 
 One camera does not see absolute size: lengths and depths grow together, and round by round the
 lifter's own bias would make people shrink. So only proportions are read; the stature is that of the
@@ -23,25 +28,26 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from poseda.body import measured_lengths, stature_of_bones
-from poseda.data.sampler import Sampler, centre
+from poseda.data.sampler import centre
 from poseda.distributed import own_rows
 from poseda.methods.lpa import LocalPoseAugmentation
 from poseda.methods.method import Pairs, Task
 from poseda.methods.placing import placed_pairs
+from poseda.methods.reading import Reading
 from poseda.methods.viewpoint import rotation_between, up_directions
 from poseda.networks.generator import Transformation
-from poseda.networks.lifters import lift_poses
 from poseda_ext import augment, bones
 from poseda_ext.reference import MIN_BONE_LENGTH
+
+#: how often the lifter must have been asked before its poses are learned from: those of one that
+#: does not know viewpoint and body yet would stay wrong
+ASKED_BEFORE_FITTED = 2
 
 
 class Aligned:
@@ -60,82 +66,34 @@ class Aligned:
         if task.lifter is None:
             raise ValueError("lifter: got none, expected the one that is adapted")
         self.settings = task.settings
-        self.own = task.settings.aligned
+        self.own = own = task.settings.aligned
         self.source, self.target = task.source, task.target
         self.lifter, self.random = task.lifter, task.random
-        self.skeleton = skeleton = task.source.poses.skeleton
-        self.torso = skeleton.names.index("Thorax")
-        self.local = _local(task) if self.own.lpa else None
+        self.skeleton = task.source.poses.skeleton
+        self.torso = self.skeleton.names.index("Thorax")
+        self.local = _local(task) if own.lpa else None
         self.warmup = task.settings.warmup if self.local is not None else 0
-        self.refresh_every = max(1, -(-task.settings.steps // self.own.rounds))
-        self.groups = _groups(skeleton.bone_groups, skeleton.num_bones, task.source.device)
-        lengths = bones(task.source.poses.pose3d, skeleton).norm(dim=-1)
-        self.usual = lengths.median(0).values  # (J-1,) of the source
-        self.stature = stature_of_bones(self.usual, skeleton)
-        if self.own.height is not None:
-            self.stature = torch.full_like(self.stature, self.own.height)
-        self.subject, self.subjects = _subjects(task.target, self.own.per_subject)
-        device = task.source.device
+        self.refresh_every = max(1, -(-task.settings.steps // own.rounds))
         self.up = up_directions(task.source.poses)  # (M, 3) of each source pose's camera
-        #: (N, 3) up for each target pose's camera, or the torso of each, as the lifter sees it
-        self.view = torch.zeros(len(task.target.poses), 3, device=device)
-        #: (S, J-1) metres, the bones of each subject of the target
-        self.body = self.usual.expand(self.subjects, -1).clone()
-        #: 0 until the lifter was asked first, then 1
-        self.known = torch.zeros((), device=device)
-        #: by how much the last round changed what is known: degrees, and a share of the lengths
-        self.change = torch.zeros(2, device=device)
+        self.reading = Reading(own, task.source.poses, task.target.poses)
+        # Which pairs of a batch are fitted target poses, and which are such seen from elsewhere.
+        batch = task.settings.batch
+        place = own_rows(torch.arange(batch, device=task.source.device))
+        self.is_fitted = place < own.fitted * batch
+        self.is_turned = ~self.is_fitted & (place < (own.fitted + own.turned) * batch)
 
     def iterate(self, iteration: int) -> dict[str, Tensor]:
         """Asks the lifter at the start of every round but the first."""
         scalars = {} if self.local is None else self.local.iterate(iteration)
         step = iteration - self.warmup
         if step > 0 and step % self.refresh_every == 0:
-            self.refresh()
+            self.reading.refresh(self.lifter)
         return scalars
 
-    @torch.no_grad()
-    def refresh(self) -> None:
-        """Reads viewpoint and body from the target, as the lifter sees it now."""
-        poses = self.target.poses
-        predicted = lift_poses(self.lifter, poses)
-        if self.own.viewpoint == "camera":
-            view = up_directions(dataclasses.replace(poses, pose3d=predicted))
-        else:
-            view = normalize(predicted[:, self.torso] - predicted[:, 0], dim=-1)
-        body = measured_lengths(
-            predicted,
-            poses.pose2d,
-            poses.intrinsics,
-            poses.seen,
-            self.subject,
-            self.subjects,
-            self.skeleton,
-        )
-        body = self._alike(torch.where(body.isnan(), self.body, body))
-        body = body * (self.stature / stature_of_bones(body, self.skeleton))[:, None]
-        turned = (view * self.view).sum(-1).clamp(-1, 1).acos().mean() * (180 / math.pi)
-        self.change[0] = torch.where(self.known > 0, turned, torch.zeros_like(turned))
-        self.change[1] = (body / self.body - 1).abs().mean()
-        self.view.copy_(view)
-        self.body.copy_(body)
-        self.known.fill_(1.0)
-
-    def _alike(self, lengths: Tensor) -> Tensor:
-        """(S, J-1) lengths with one ratio to the source's for the bones of a group, such as left
-        and right."""
-        ratio = lengths / self.usual
-        return self.usual * (ratio @ self.groups.T / self.groups.sum(1) @ self.groups)
-
     def describe(self) -> dict[str, Tensor]:
-        """What the last round changed, which falls to nothing as the rounds converge, and how far
-        the bodies lie from the source's."""
+        """What is read from the target, and how much of it the last round changed."""
         scalars = {} if self.local is None else self.local.describe()
-        return scalars | {
-            "view_change_deg": self.change[0],
-            "body_change": self.change[1],
-            "body_ratio": (self.body / self.usual - 1).abs(),
-        }
+        return scalars | self.reading.describe()
 
     def pairs(self) -> Pairs:
         size = self.settings.batch
@@ -146,24 +104,67 @@ class Aligned:
         else:
             rows, made = self.local.latest
             pose, own_scale = self._augmented(rows, made)
+        seen_there = self.target.rows(size)
+        ready = self.reading.asked >= ASKED_BEFORE_FITTED
+        fitted = self.reading.fitted(seen_there)
+        pose, up = self._with_turned(pose, rows, fitted, seen_there, ready & self.is_turned)
+        made_pairs = self._aligned(rows, pose, up, there, own_scale)
+        return self._with_fitted(made_pairs, fitted, seen_there, ready)
+
+    def _aligned(
+        self, rows: Tensor, pose: Tensor, up: Tensor, there: Tensor, own_scale: Tensor | None
+    ) -> Pairs:
+        """Poses with the viewpoint, the body and the root of target poses."""
         middle, looks = _middle(pose), centre(there)
-        scale = self._scale(middle, looks, own_scale)
         direction = None
         if self.own.viewpoint == "camera":
-            rotation = self._turn(centre(rows), looks)
+            rotation = self._turn(up, looks)
         else:
             torso = middle[:, self.torso] - middle[:, 0]
-            direction = torch.where(self.known > 0, self.view.index_select(0, looks), torso)
-            rotation = self._rotation(self._normal(size, 3) * self.own.view_noise)
+            view = self.reading.view.index_select(0, looks)
+            direction = torch.where(self.reading.asked > 0, view, torso)
+            rotation = self._rotation(self._normal(3) * self.own.view_noise)
         return placed_pairs(
             self.source,
             self.target,
             rows,
             pose,
-            bone_scale=scale,
+            bone_scale=self._scale(middle, looks, own_scale),
             rotation=rotation,
             direction=direction,
             there=there,
+        )
+
+    def _with_turned(
+        self, pose: Tensor, rows: Tensor, fitted: Tensor, seen_there: Tensor, turned: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Poses, and (B, 3) what is up for them, of which some are target poses turned about what
+        is up, by any angle."""
+        up = self.up.index_select(0, centre(rows))
+        view = self.reading.view.index_select(0, centre(seen_there))
+        angle = torch.empty(self.settings.batch, 1, device=view.device)
+        angle = own_rows(angle.uniform_(-math.pi, math.pi, generator=self.random))
+        rotation = view * angle
+        if pose.dim() == 4:
+            rotation = rotation[:, None].expand(-1, pose.shape[1], -1)
+        other = augment(fitted, rotation=rotation, skeleton=self.skeleton).pose3d
+        pose = torch.where(turned.view(-1, *(1,) * (pose.dim() - 1)), other, pose)
+        return pose, torch.where(turned[:, None], view, up)
+
+    def _with_fitted(
+        self, made: Pairs, fitted: Tensor, seen_there: Tensor, ready: Tensor
+    ) -> Pairs:
+        """Pairs of which some are target poses: what was seen of them, and how they are fitted."""
+        own = ready & self.is_fitted
+        pose2d, pose3d = self.target.pose2d(seen_there), _middle(fitted)
+        seen = self.target.seen(centre(seen_there))
+        if seen is not None:  # joints that were not are fitted too, but not to be learned
+            seen = seen | ~(ready & (self.is_fitted | self.is_turned))[:, None]
+        return Pairs(
+            torch.where(own.view(-1, *(1,) * (pose2d.dim() - 1)), pose2d, made.pose2d),
+            torch.where(own[:, None, None], pose3d, made.pose3d),
+            own | made.keep,
+            seen,
         )
 
     def _augmented(self, rows: Tensor, made: Transformation) -> tuple[Tensor, Tensor]:
@@ -177,39 +178,38 @@ class Aligned:
     def _scale(self, pose: Tensor, there: Tensor, own: Tensor | None) -> Tensor:
         """(B, J-1) relative change of each bone's length, from the pose's own to the body of the
         target's subject, with a spread alike for the bones of a group."""
-        noise = self._normal(self.settings.batch, len(self.groups)) @ self.groups
-        wanted = self.body.index_select(0, self.subject.index_select(0, there))
+        reading = self.reading
+        noise = self._normal(len(reading.groups)) @ reading.groups
+        wanted = reading.body.index_select(0, reading.subject.index_select(0, there))
         ratio = wanted / bones(pose, self.skeleton).norm(dim=-1).clamp(min=MIN_BONE_LENGTH)
-        ratio = torch.where(self.known > 0, ratio * (1 + self.own.body_noise * noise), 1)
+        ratio = torch.where(reading.asked > 0, ratio * (1 + self.own.body_noise * noise), 1)
         return (ratio if own is None else ratio * (1 + own)) - 1
 
-    def _turn(self, rows: Tensor, looks: Tensor) -> Tensor:
-        """(B, 3) axis-angle from the source's cameras to the target's, and a little further."""
-        noise = self._normal(self.settings.batch, 3) * self.own.view_noise
-        up = normalize(self.view.index_select(0, looks) + noise, dim=-1)
-        return self._rotation(rotation_between(self.up.index_select(0, rows), up))
+    def _turn(self, up: Tensor, looks: Tensor) -> Tensor:
+        """(B, 3) axis-angle from cameras with this up to the target's, and a little further."""
+        noise = self._normal(3) * self.own.view_noise
+        there = normalize(self.reading.view.index_select(0, looks) + noise, dim=-1)
+        return self._rotation(rotation_between(up, there))
 
     def _rotation(self, rotation: Tensor) -> Tensor:
         """(B, 3) axis-angle: the given one, but in the first round any within its bound."""
-        uniform = torch.empty(self.settings.batch, 3, device=self.source.device)
+        uniform = torch.empty(self.settings.batch, 3, device=rotation.device)
         uniform.uniform_(-self.own.first_rotation, self.own.first_rotation, generator=self.random)
-        return torch.where(self.known > 0, rotation, own_rows(uniform))
+        return torch.where(self.reading.asked > 0, rotation, own_rows(uniform))
 
-    def _normal(self, *shape: int) -> Tensor:
+    def _normal(self, count: int) -> Tensor:
+        """(B, count) of this process."""
+        shape = self.settings.batch, count
         return own_rows(torch.randn(*shape, generator=self.random, device=self.source.device))
 
     def state_dict(self) -> dict[str, Any]:
-        state: dict[str, Any] = {name: getattr(self, name) for name in STATE}
+        state = self.reading.state_dict()
         return state | ({} if self.local is None else {"local": self.local.state_dict()})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in STATE:
-            getattr(self, name).copy_(state[name])
+        self.reading.load_state_dict(state)
         if self.local is not None:
             self.local.load_state_dict(state["local"])
-
-
-STATE = ("view", "body", "known", "change")
 
 
 def _local(task: Task) -> LocalPoseAugmentation:
@@ -222,20 +222,3 @@ def _local(task: Task) -> LocalPoseAugmentation:
 def _middle(pose: Tensor) -> Tensor:
     """(B, J, 3) poses as they are, the middle ones of windows (B, T, J, 3)."""
     return pose if pose.dim() == 3 else pose[:, pose.shape[1] // 2]
-
-
-def _groups(groups: Sequence[Sequence[int]], bones: int, device: torch.device) -> Tensor:
-    """(G, J-1) one where a bone belongs to a group."""
-    members = torch.zeros(len(groups), bones, device=device)
-    for group, member in zip(members, groups, strict=True):
-        group[list(member)] = 1
-    return members
-
-
-def _subjects(target: Sampler, apart: bool) -> tuple[Tensor, int]:
-    """(N,) which of the target's people each row is, and how many they are."""
-    poses = target.poses
-    if not apart:
-        return torch.zeros(len(poses), dtype=torch.int64, device=target.device), 1
-    names, subject = np.unique(poses.subject, return_inverse=True)
-    return torch.from_numpy(subject).to(target.device), len(names)

@@ -1,0 +1,175 @@
+"""What a lifter reads from the target's 2D: viewpoint, bodies and poses (docs/aligned.md)."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from poseda.body import measured_lengths, stature_of_bones
+from poseda.config import AlignedSettings
+from poseda.data.poseset import PoseSet
+from poseda.fitting import fitted_depths, on_rays
+from poseda.methods.viewpoint import up_directions
+from poseda.networks.lifters import lift_poses
+from poseda_ext import bones
+
+#: of the depths that a lifter says now; the rest is what was said before
+NEW_SHARE = 0.5
+
+
+class Reading:
+    """What is known of a target, in tensors that stay where they are.
+
+    Args:
+        settings: of the method.
+        source: labelled poses, whose bodies anchor the size.
+        target: poses without 3D.
+
+    Attributes:
+        asked: () how often the lifter was asked.
+        view: (N, 3) up for each target pose's camera, or the direction of each one's torso.
+        body: (S, J-1) metres, the bones of each subject of the target.
+        subject: (N,) the subject of each target pose.
+        depth: (N, J) metres, the fitted depth of each joint; 0 before the lifter was asked.
+    """
+
+    def __init__(self, settings: AlignedSettings, source: PoseSet, target: PoseSet) -> None:
+        assert source.pose3d is not None
+        self.settings = settings
+        self.poses = target
+        self.skeleton = skeleton = source.skeleton
+        device = source.pose3d.device
+        self.groups = _groups(skeleton.bone_groups, skeleton.num_bones, device)
+        self.usual = bones(source.pose3d, skeleton).norm(dim=-1).median(0).values  # (J-1,)
+        self.stature = stature_of_bones(self.usual, skeleton)
+        if settings.height is not None:
+            self.stature = torch.full_like(self.stature, settings.height)
+        self.subject, self.subjects = _subjects(target, settings.per_subject, device)
+        self.asked = torch.zeros((), device=device)
+        self.view = torch.zeros(len(target), 3, device=device)
+        self.body = self.usual.expand(self.subjects, -1).clone()
+        self.depth = torch.zeros(len(target), skeleton.num_joints, device=device)
+        #: (N, J) metres behind the root, as the lifter said on average
+        self.behind = torch.zeros_like(self.depth)
+        #: by how much the last round changed what is known: degrees, a share of the lengths, and
+        #: millimetres of the fitted poses; and how far these are from what the lifter says
+        self.change = torch.zeros(4, device=device)
+
+    @torch.no_grad()
+    def refresh(self, lifter: nn.Module) -> None:
+        """Reads all anew, as the lifter sees the target now."""
+        predicted = lift_poses(lifter, self.poses)
+        before = self.fitted()
+        again = self.asked > 0
+        self._read_view(predicted, again)
+        self._read_body(predicted)
+        self._fit(predicted, again)
+        fitted = self.fitted()
+        moved = 1000 * (fitted - before).norm(dim=-1).mean()
+        self.change[2] = torch.where(again, moved, torch.zeros_like(moved))
+        self.change[3] = 1000 * (fitted - predicted).norm(dim=-1).mean()
+        self.asked += 1
+
+    def _read_view(self, predicted: Tensor, again: Tensor) -> None:
+        if self.settings.viewpoint == "camera":
+            view = up_directions(dataclasses.replace(self.poses, pose3d=predicted))
+        else:
+            torso = self.skeleton.names.index("Thorax")
+            view = normalize(predicted[:, torso] - predicted[:, 0], dim=-1)
+        turned = (view * self.view).sum(-1).clamp(-1, 1).acos().mean() * (180 / math.pi)
+        self.change[0] = torch.where(again, turned, torch.zeros_like(turned))
+        self.view.copy_(view)
+
+    def _read_body(self, predicted: Tensor) -> None:
+        poses = self.poses
+        body = measured_lengths(
+            predicted,
+            poses.pose2d,
+            poses.intrinsics,
+            poses.seen,
+            self.subject,
+            self.subjects,
+            self.skeleton,
+        )
+        body = self._alike(torch.where(body.isnan(), self.body, body))
+        body = body * (self.stature / stature_of_bones(body, self.skeleton))[:, None]
+        self.change[1] = (body / self.body - 1).abs().mean()
+        self.body.copy_(body)
+
+    def _alike(self, lengths: Tensor) -> Tensor:
+        """(S, J-1) lengths with one ratio to the source's for the bones of a group, such as left
+        and right."""
+        ratio = lengths / self.usual
+        return self.usual * (ratio @ self.groups.T / self.groups.sum(1) @ self.groups)
+
+    def _fit(self, predicted: Tensor, again: Tensor) -> None:
+        said = predicted[..., 2]
+        behind = torch.where(again, self.behind.lerp(said, NEW_SHARE), said)
+        self.behind.copy_(behind)
+        depth = fitted_depths(
+            torch.cat((predicted[..., :2], behind[..., None]), -1),
+            self.poses.pose2d,
+            self.poses.intrinsics,
+            self.poses.seen,
+            self.body.index_select(0, self.subject),
+            self.skeleton,
+        )
+        self.depth.copy_(depth)
+
+    def fitted(self, rows: Tensor | None = None) -> Tensor:
+        """(..., J, 3) metres, the target's poses as they are known, relative to the root.
+
+        Args:
+            rows: (...) of the target; None: all.
+        """
+        parts = (self.poses.pose2d, self.poses.intrinsics, self.depth)
+        if rows is not None:
+            parts = tuple(  # type: ignore[assignment]
+                part.index_select(0, rows.flatten()).unflatten(0, rows.shape) for part in parts
+            )
+        pose = on_rays(*parts)
+        return pose - pose[..., :1, :]
+
+    def describe(self) -> dict[str, Tensor]:
+        """What the last round changed, which falls to nothing as the rounds converge; how far the
+        bodies lie from the source's; and how far the fitted poses from the predicted ones."""
+        return {
+            "view_change_deg": self.change[0],
+            "body_change": self.change[1],
+            "body_ratio": (self.body / self.usual - 1).abs(),
+            "fit_change_mm": self.change[2],
+            "fit_misfit_mm": self.change[3],
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in STATE}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in STATE:
+            getattr(self, name).copy_(state[name])
+
+
+STATE = ("asked", "view", "body", "depth", "behind", "change")
+
+
+def _groups(groups: Sequence[Sequence[int]], bones: int, device: torch.device) -> Tensor:
+    """(G, J-1) one where a bone belongs to a group."""
+    members = torch.zeros(len(groups), bones, device=device)
+    for group, member in zip(members, groups, strict=True):
+        group[list(member)] = 1
+    return members
+
+
+def _subjects(target: PoseSet, apart: bool, device: torch.device) -> tuple[Tensor, int]:
+    """(N,) which of the target's people each row is, and how many they are."""
+    if not apart:
+        return torch.zeros(len(target), dtype=torch.int64, device=device), 1
+    names, subject = np.unique(target.subject, return_inverse=True)
+    return torch.from_numpy(subject).to(device), len(names)
