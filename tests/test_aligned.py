@@ -168,7 +168,9 @@ def test_pairs_have_the_view_and_body_of_their_target(
     view = method.reading.view[there[0]]
     torch.testing.assert_close(torso / torso.norm(dim=-1, keepdim=True), view, atol=1e-5, rtol=0)
     lengths = bones(pairs.pose3d, method.skeleton).norm(dim=-1)
-    torch.testing.assert_close(lengths, method.reading.body.expand_as(lengths), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        lengths, method.reading.body.expand_as(lengths), atol=1e-5, rtol=1e-4
+    )
     wanted = method.target.pose2d(there[0])
     torch.testing.assert_close(pairs.pose2d[:, 0], wanted[:, 0], atol=1e-5, rtol=0)  # GPA
 
@@ -315,7 +317,9 @@ def test_windows_move_as_one(
     pairs = method.pairs()
     assert pairs.pose2d.shape == (64, 5, 16, 2)
     lengths = bones(pairs.pose3d, method.skeleton).norm(dim=-1)
-    torch.testing.assert_close(lengths, method.reading.body.expand_as(lengths), atol=1e-3, rtol=1e-2)
+    torch.testing.assert_close(
+        lengths, method.reading.body.expand_as(lengths), atol=1e-3, rtol=1e-2
+    )
 
 
 def test_lifter_is_asked_once_a_round(

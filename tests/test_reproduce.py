@@ -61,6 +61,25 @@ def test_tables_are_whole() -> None:
         assert changed(Settings(), {key: value}) is not None
 
 
+def test_recipes_of_a_budget_go_to_the_rows_of_their_lifter_unless_given() -> None:
+    table = TABLES["open-table4"]
+
+    def widths(**changes: object) -> dict[str, int | None]:
+        (plan,) = plans(Request(table, budget="cpu", changes=changes)).values()
+        rows = [plan.settings_of(row) for row in plan.variants]
+        assert {(row.adapt.steps, row.adapt.batch, row.pretrain.steps) for row in rows} == {
+            (3000, 128, 3000)
+        }
+        return {row.lifter: row.width for row in rows}
+
+    assert widths() == {name: RECIPES["cpu"][name]["width"] for name in LIFTERS if name in widths()}
+    assert {*widths(width=48).values()} == {48}
+    (plan,) = plans(Request(table, budget="published")).values()
+    steps = {plan.settings_of(row).lifter: plan.settings_of(row).pretrain.steps
+             for row in plan.variants}  # fmt: skip
+    assert steps["sem_gcn"] == 2 * steps["st_gcn"] == 100 * 1524
+
+
 def test_a_row_that_stands_in_several_tables_has_the_same_numbers() -> None:
     """The papers repeat themselves; a slip of the pen in copying them does not."""
     published: dict[object, set[tuple[float | None, ...]]] = {}

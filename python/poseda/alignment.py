@@ -8,9 +8,7 @@ from torch import Tensor
 from poseda_ext import gpa
 
 
-def gpa_of_seen(
-    pose: Tensor, target2d: Tensor, intrinsics: Tensor, seen: Tensor | None
-) -> Tensor:
+def gpa_of_seen(pose: Tensor, target2d: Tensor, intrinsics: Tensor, seen: Tensor | None) -> Tensor:
     """Global position alignment (PoseDA, Eq. 7 and 9) with the boxes, of pose and target alike,
     around the joints that were seen and the root.
 

@@ -151,9 +151,7 @@ class Aligned:
         pose = torch.where(turned.view(-1, *(1,) * (pose.dim() - 1)), other, pose)
         return pose, torch.where(turned[:, None], view, up)
 
-    def _with_fitted(
-        self, made: Pairs, fitted: Tensor, seen_there: Tensor, ready: Tensor
-    ) -> Pairs:
+    def _with_fitted(self, made: Pairs, fitted: Tensor, seen_there: Tensor, ready: Tensor) -> Pairs:
         """Pairs of which some are target poses: what was seen of them, and how they are fitted."""
         own = ready & self.is_fitted
         pose2d, pose3d = self.target.pose2d(seen_there), _middle(fitted)

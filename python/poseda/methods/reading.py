@@ -131,7 +131,7 @@ class Reading:
         """
         parts = (self.poses.pose2d, self.poses.intrinsics, self.depth)
         if rows is not None:
-            parts = tuple(  # type: ignore[assignment]
+            parts = tuple(
                 part.index_select(0, rows.flatten()).unflatten(0, rows.shape) for part in parts
             )
         pose = on_rays(*parts)
