@@ -209,10 +209,31 @@ def test_a_row_that_diverges_leaves_the_others(
     assert "- not there: S, S, T, seed 0: training diverged: lower the rate" in said
     assert "| S, S, T | - | 65.46 |" in said and re.search(r"\| S, S, S \| \d", said)
     table = json.loads((tmp_path / "poseda-tableC-open" / "table.json").read_text())
-    assert table["diverged"] == ["S, S, T, seed 0: training diverged: lower the rate"]
+    assert table["missing"] == ["S, S, T, seed 0: training diverged: lower the rate"]
     monkeypatch.undo()
     run("reproduce", "poseda-tableC", *data, *SMALL, "--seeds", 0, "--out", tmp_path)
     assert "not there" not in capsys.readouterr().out
+
+
+def test_a_table_of_what_is_done_so_far(
+    domains: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ("--data", "open", "--source", domains[0], "--target", domains[1], *SMALL)
+    given = (*data, "--out", tmp_path, "--seeds", 0)
+    line = refused(capsys, "reproduce", "poseda-table6", *given, "--so-far")
+    assert "no row has a result" in line and line.endswith("not trained yet")
+    run("reproduce", "poseda-tableC", *given)
+    capsys.readouterr()
+    trained = {*tmp_path.rglob("lifter.safetensors")}
+    run("reproduce", "poseda-table6", *given, 1, "--so-far")
+    said = capsys.readouterr().out
+    assert re.search(r"\| no aug \(GPA alone\) \| [\d.]+ \| 66.07", said)
+    assert "- not there: RR, seed 0: not trained yet" in said
+    assert "- not there: PoseDA, seed 1: not trained yet" in said
+    assert {*tmp_path.rglob("lifter.safetensors")} == trained
+    other = ("--so-far", "--set", "adapt.steps=5", "width=8", "pretrain.steps=4")
+    line = refused(capsys, "reproduce", "poseda-table6", *given, *other)
+    assert "started with other settings" in line
 
 
 def test_a_target_without_labels_is_refused_before_anything_is_trained(

@@ -47,6 +47,7 @@ from poseda.reproduce import (
     collect,
     find_table,
     listed,
+    not_done,
     parse_changes,
     plans,
 )
@@ -130,6 +131,7 @@ def reproduce(
     out: Path = Path("runs/reproduce"),
     jobs: int = 0,
     dry_run: bool = False,
+    so_far: bool = False,
 ) -> None:
     """Make a table of the papers, with the published numbers beside, or list the tables.
 
@@ -153,9 +155,11 @@ def reproduce(
         out: folder for the trainings of all tables, and for the tables.
         jobs: trainings at a time; 0 takes one per CPU core, or one on a GPU.
         dry_run: only list the trainings.
+        so_far: train nothing, and make the table of the trainings that are done; it says which are
+            not.
     """
     if name is None:
-        if source or target or data or set or protocol or dry_run:
+        if source or target or data or set or protocol or dry_run or so_far:
             raise ValueError(
                 "name: got none, expected that of a table right after the command: poseda "
                 "reproduce poseda-table4 ..."
@@ -180,12 +184,15 @@ def reproduce(
     check_labels(found)
     for plan in found.values():
         check_plan(plan)
-    failed: dict[Path, str] = {}
-    with ExitStack() as held:
-        for plan in found.values():
-            held.enter_context(locked_folder(plan.settings.out))
-            failed |= _train(plan, jobs, "the same command", keep_going=True)
-        folder = collect(request, found, failed)
+    if so_far:
+        folder = collect(request, found, not_done(found))
+    else:
+        failed: dict[Path, str] = {}
+        with ExitStack() as held:
+            for plan in found.values():
+                held.enter_context(locked_folder(plan.settings.out))
+                failed |= _train(plan, jobs, "the same command", keep_going=True)
+            folder = collect(request, found, failed)
     print((folder / "table.md").read_text(encoding="utf-8"))
     print(f"table: {folder / 'table.md'}")
     print(f"results: {folder / 'results.json'}")

@@ -17,9 +17,9 @@ from statistics import mean, stdev
 from typing import Any, Literal
 
 from poseda.config import Settings
-from poseda.experiment import load_data, result_row, write_json
+from poseda.experiment import load_data, result_row, run_training, write_json
 from poseda.files import atomic_write
-from poseda.plan import Plan, Variant, changed
+from poseda.plan import Job, Plan, Variant, changed
 from poseda.protocol import PROTOCOLS, ProtocolName
 from poseda.report import COLUMNS, protocol, spread
 from poseda.tables import CANNOT, OPEN, PAIRS, TABLES, Column, Line, Table, how_to_make
@@ -236,26 +236,47 @@ def dry_run(request: Request) -> Iterator[str]:
     for pair, plan in plans(request).items():
         settings = plan.settings
         yield f"{PAIRS[pair].title}: {settings.source}, {settings.target}"
-        for start, then in plan.jobs():
-            for job in (start, *then):
-                done = (job.folder / "lifter.safetensors").exists()
-                yield f"  {'done ' if done else 'to do'} {job.folder}"
+        for job, done in _trainings(plan):
+            yield f"  {'done ' if done else 'to do'} {job.folder}"
 
 
-def collect(request: Request, found: Mapping[str, Plan], failed: Mapping[Path, str]) -> Path:
+def _trainings(plan: Plan) -> Iterator[tuple[Job, bool]]:
+    """Every training of a plan, and whether it is done."""
+    for start, then in plan.jobs():
+        for job in (start, *then):
+            yield job, (job.folder / "lifter.safetensors").exists()
+
+
+def not_done(found: Mapping[str, Plan]) -> dict[Path, str]:
+    """The trainings that are still to do, by folder, for `collect`.
+
+    Raises:
+        ValueError: if one that is done was done with other settings.
+    """
+    missing = {}
+    for plan in found.values():
+        for job, done in _trainings(plan):
+            if done:
+                run_training(job, lambda *progress: None)  # only looks at the settings
+            else:
+                missing[job.folder] = "not trained yet"
+    return missing
+
+
+def collect(request: Request, found: Mapping[str, Plan], absent: Mapping[Path, str]) -> Path:
     """Evaluates what was trained and writes the table.
 
     Args:
         request: which table.
         found: what was trained, as of `plans`.
-        failed: what is said of trainings that diverged, by folder. Their rows have fewer seeds, or
-            none, and the table says so.
+        absent: why trainings have no result, by folder. Their rows have fewer seeds, or none, and
+            the table says so.
 
     Returns:
         Its folder.
 
     Raises:
-        ValueError: if every training diverged.
+        ValueError: if no training has a result.
     """
     rows: list[dict[str, Any]] = []
     lines: dict[str, str] = {}
@@ -264,19 +285,19 @@ def collect(request: Request, found: Mapping[str, Plan], failed: Mapping[Path, s
         here = []
         for variant in plan.variants:
             for seed in plan.seeds:
-                why = _diverged(plan, variant, seed, failed)
+                why = _why_absent(plan, variant, seed, absent)
                 if why is None:
                     here.append(result_row(plan, variant, seed))
                 else:
                     missing.append(f"{variant.name}, seed {seed}: {why}")
         if not here:
-            raise ValueError(f"{plan.settings.out}: every training diverged: {missing[0]}")
+            raise ValueError(f"{plan.settings.out}: no row has a result: {missing[0]}")
         lines[PAIRS[pair].title] = protocol(plan, here)
         rows += [{"table": request.table.name, "pair": pair, **row} for row in here]
     folder = request.folder
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "results.json", rows)
-    write_json(folder / "table.json", as_json(request, rows, lines) | {"diverged": missing})
+    write_json(folder / "table.json", as_json(request, rows, lines) | {"missing": missing})
     text = as_markdown(request, rows, lines)
     text += "".join(f"\n- not there: {each}" for each in missing) + "\n" * bool(missing)
     with atomic_write(folder / "table.md") as path:
@@ -284,10 +305,10 @@ def collect(request: Request, found: Mapping[str, Plan], failed: Mapping[Path, s
     return folder
 
 
-def _diverged(plan: Plan, variant: Variant, seed: int, failed: Mapping[Path, str]) -> str | None:
+def _why_absent(plan: Plan, variant: Variant, seed: int, absent: Mapping[Path, str]) -> str | None:
     """Why a row has no result for a seed; None where it has."""
     folders = plan.folder(variant, seed), plan.start_folder(variant, seed)
-    return next((failed[folder] for folder in folders if folder in failed), None)
+    return next((absent[folder] for folder in folders if folder in absent), None)
 
 
 def _values(rows: list[dict[str, Any]], line: Line, column: Column) -> list[float]:
