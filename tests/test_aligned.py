@@ -1,4 +1,4 @@
-"""Alignment of viewpoint and body: what is read from the target, and what pairs are made of it."""
+"""Alignment of viewpoint, body and pose: what is read from the target, and what pairs are made of it."""
 
 from __future__ import annotations
 
@@ -388,7 +388,7 @@ def test_training_resumes_to_the_same_numbers(
         ({"body_noise": 0.5}, "body_noise: got 0.5"),
         ({"view_noise": float("nan")}, "view_noise: got nan"),
         ({"fitted": 1.5}, "fitted: got 1.5, expected a number, at least 0 and at most 1"),
-        ({"fitted": 0.6}, "fitted, turned: got 0.6 and 0.5, expected at most 1 together"),
+        ({"fitted": 0.6}, "fitted, turned: got 0.6 and 0.75, expected at most 1 together"),
         ({"height": 17.0}, "height: got 17.0, expected 0.4 to 2.6 metres"),
     ],
 )

@@ -32,12 +32,12 @@ class AlignedSettings:
     of the source's people."""
     per_subject: bool = True
     """Measure each of the people whom the target names for themselves."""
-    fitted: float = 0.5
+    fitted: float = 0.25
     """Share of the pairs, from the third round on, that are target poses themselves: what was seen,
     and the depths that fit it, the body and what the lifter says."""
-    turned: float = 0.5
+    turned: float = 0.75
     """Share of the pairs, from the third round on, that are such poses turned about the vertical
-    and seen by any of the target's cameras. The rest are source poses."""
+    and seen by any of the target's cameras. What remains to 1 are source poses."""
     lpa: bool = False
     """Also turn bones and scale their lengths by PoseDA's local pose augmentation."""
 

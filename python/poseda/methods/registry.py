@@ -104,7 +104,7 @@ _ENTRIES = {
     ),
     "aligned": Entry(
         "aligned",
-        "viewpoint and body as the lifter sees them in the target: this project's own",
+        "viewpoint, body and poses as the lifter sees them in the target: this project's own",
         Aligned,
         parts=("aligned", *LPA),
     ),
