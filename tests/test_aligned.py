@@ -1,4 +1,4 @@
-"""Alignment of viewpoint, body and pose: what is read from the target, and what pairs are made of it."""
+"""Alignment of viewpoint, body and pose: what is read from the target, and the pairs made of it."""
 
 from __future__ import annotations
 
