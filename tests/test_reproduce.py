@@ -48,7 +48,7 @@ def test_every_row_is_a_method_with_settings_that_there_are(name: str) -> None:
 def test_tables_are_whole() -> None:
     papers = [f"poseda-table{number}" for number in (*range(1, 8), "A", "B", "C")]
     papers += [f"adaptpose-table{number}" for number in range(1, 9)]
-    assert {*papers, "open-table4", "open-methods"} == {*TABLES}
+    assert {*papers, "open-table4", "open-methods", "open-rotations"} == {*TABLES}
     for table in TABLES.values():
         assert table.protocol in PROTOCOLS and PROTOCOLS[table.protocol].checkpoint == "last"
         assert {column.metric for column in table.columns} <= {*COLUMNS}

@@ -57,4 +57,27 @@ COMPARISON = Table(
     COMPARED,
     "poseda",
 )
-TABLES = (TABLE_4, COMPARISON)
+ROTATION = "adapt.poseda.rotation"
+ROTATIONS = Table(
+    "open-rotations",
+    "What turns the body in PoseDA, on the open benchmark",
+    PROJECT,
+    METRICS,
+    (
+        trained("none", "poseda", *NOTHING, changes={ROTATION: "none"}),
+        trained("a network, as published", "poseda", *NOTHING, changes={ROTATION: "network"}),
+        trained(
+            *("a network, taught by a 2D critic", "poseda", *NOTHING),
+            changes={ROTATION: "learned", "adapt.poseda.critic2d": "target"},
+        ),
+        trained(
+            "at random, about the camera's x axis", "poseda", *NOTHING, changes={ROTATION: "tilt"}
+        ),
+        trained("at random, about all axes", "poseda", *NOTHING),
+        trained("control", "control", *NOTHING),
+    ),
+    "poseda",
+    note="The published losses have no gradient for the network's rotation: it stays as it was "
+    "initialised.",
+)
+TABLES = (TABLE_4, COMPARISON, ROTATIONS)
