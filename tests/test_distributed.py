@@ -29,6 +29,7 @@ if not (dist.is_available() and dist.is_gloo_available()):
 
 from poseda import device, distributed, experiment, runner
 from poseda.cli import main
+from poseda.config import AlignedSettings
 from poseda.data import PoseSet, load_pose_set
 from poseda.data.sampler import Sampler
 from poseda.methods import make_method
@@ -58,6 +59,7 @@ CELLS: dict[str, tuple[str | None, dict[str, Any]]] = {
     "poseaug": ("poseaug", {"steps": STEPS}),
     "windows": ("poseda", {}),
     "adaptpose": ("adaptpose", {"gan_lr": 1e-5}),
+    "aligned": ("aligned", {"steps": STEPS, "aligned": AlignedSettings(rounds=4)}),
 }
 #: of the other cells it is VideoPose3D
 LIFTER_OF = {"windows": "videopose3d_27"}
@@ -65,6 +67,8 @@ LIFTER_OF = {"windows": "videopose3d_27"}
 #: RMSProp turn the round-off of gradients near zero into whole steps: there the losses agree.
 TOLERANCE = 1e-12
 SINGLE_TOLERANCE = 0.02
+#: The poses that it learns from are fitted to what the lifter says, which magnifies the round-off.
+TOLERANCE_OF = {"aligned": 1e-9}
 
 
 def load(path: Path, dtype: torch.dtype) -> PoseSet:
@@ -268,7 +272,8 @@ def test_two_processes_end_in_the_numbers_of_one(
     alone = train(tmp_path, domains, cell, torch.float64).state_dict()
     for part in ("lifter", "optimizer", "method"):
         expected, first, second = (flat(s[part]) for s in (alone, *(r[cell] for r in results)))
-        torch.testing.assert_close(first, expected, rtol=TOLERANCE, atol=TOLERANCE)
+        tolerance = TOLERANCE_OF.get(cell, TOLERANCE)
+        torch.testing.assert_close(first, expected, rtol=tolerance, atol=tolerance)
         assert torch.equal(first, second)
     assert torch.equal(results[0][cell]["random"], alone["random"])
     assert results[0][cell]["lifter"].keys() == alone["lifter"].keys()
