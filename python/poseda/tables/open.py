@@ -57,23 +57,25 @@ COMPARISON = Table(
     COMPARED,
     "poseda",
 )
-ROTATION = "adapt.poseda.rotation"
 ROTATIONS = Table(
     "open-rotations",
     "What turns the body in PoseDA, on the open benchmark",
     PROJECT,
     METRICS,
     (
-        trained("none", "poseda", *NOTHING, changes={ROTATION: "none"}),
-        trained("a network, as published", "poseda", *NOTHING, changes={ROTATION: "network"}),
-        trained(
-            *("a network, taught by a 2D critic", "poseda", *NOTHING),
-            changes={ROTATION: "learned", "adapt.poseda.critic2d": "target"},
+        *(
+            trained(name, "poseda", *NOTHING, changes=changes)
+            for name, changes in (
+                ("nothing", {"adapt.poseda.rotation": "none"}),
+                ("a network, as published", {"adapt.poseda.rotation": "network"}),
+                (
+                    "a network, taught by a 2D critic",
+                    {"adapt.poseda.rotation": "learned", "adapt.poseda.critic2d": "target"},
+                ),
+                ("chance, about the camera's x axis", {"adapt.poseda.rotation": "tilt"}),
+                ("chance, about all axes (default)", {}),
+            )
         ),
-        trained(
-            "at random, about the camera's x axis", "poseda", *NOTHING, changes={ROTATION: "tilt"}
-        ),
-        trained("at random, about all axes", "poseda", *NOTHING),
         trained("control", "control", *NOTHING),
     ),
     "poseda",
