@@ -18,6 +18,7 @@ from poseda.data.sampler import Sampler
 from poseda.methods import make_method, reading
 from poseda.methods.aligned import Aligned
 from poseda.methods.viewpoint import rotation_between
+from poseda.metrics import n_mpjpe
 from poseda.networks.lifters import make_lifter
 from poseda.placement import stature
 from poseda.training.loop import Schedule, Training
@@ -122,6 +123,48 @@ def test_height_fixes_the_size(pose_sets: tuple[PoseSet, PoseSet], knowing: Tens
     method.reading.refresh(method.lifter)
     found = stature_of_bones(method.reading.body, method.skeleton)
     torch.testing.assert_close(found, torch.full_like(found, 1.5))
+
+
+def test_poses_are_fitted_whatever_the_size(
+    pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor
+) -> None:
+    """A lifter of another scale than the bodies says depths in its own."""
+    error = []
+    for height in (None, 1.2):
+        method = make(pose_sets, height=height)
+        ask(method)
+        fitted = method.reading.fitted()
+        error.append(n_mpjpe(fitted, knowing).mean())
+        assert method.describe()["fit_misfit_mm"] < 30
+    assert error[1] < 1.3 * error[0] < 20
+
+
+def test_fitted_and_turned_poses_are_not_augmented(
+    pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor
+) -> None:
+    method = make(
+        pose_sets, **STILL, fitted=0.25, turned=0.5, per_subject=False, lpa=True, batch=32
+    )
+    for iteration in range(6):  # the generator has made some
+        method.iterate(iteration)
+    ask(method)
+    assert method.local is not None
+    method.local.latest.made.bone_scale.fill_(0.2)
+    lengths = bones(method.pairs().pose3d, method.skeleton).norm(dim=-1)
+    ratio = lengths / method.reading.body
+    turned, source = ratio[method.is_turned], ratio[~method.is_turned & ~method.is_fitted]
+    torch.testing.assert_close(turned, torch.ones_like(turned), atol=1e-4, rtol=0)
+    torch.testing.assert_close(source, 1.2 * torch.ones_like(source), atol=1e-4, rtol=0)
+
+
+def test_degenerate_targets_leave_numbers(pose_sets: tuple[PoseSet, PoseSet]) -> None:
+    source, target = pose_sets
+    train = target.train
+    pose2d = train.intrinsics[:, None, 2:].expand_as(train.pose2d)  # all on the principal point
+    method = make((source, dataclasses.replace(train, pose2d=pose2d.clone())))
+    ask(method, 3)
+    assert all(bool(value.isfinite().all()) for value in method.describe().values())
+    assert bool(method.pairs().pose3d.isfinite().all())
 
 
 def test_subjects_are_measured_for_themselves(
@@ -355,7 +398,7 @@ def test_training_resumes_to_the_same_numbers(
         source, target = pose_sets[0].train, pose_sets[1].train
         random = torch.Generator().manual_seed(0)
         lifter = make_lifter("videopose3d", source.skeleton, 16)
-        own = AlignedSettings(rounds=4, lpa=lpa)
+        own = AlignedSettings(rounds=4, lpa=lpa, turned=0.5)
         settings = AdaptSettings(steps=12, batch=8, warmup=2, aligned=own)
         method = make_method("aligned", settings, source, target, random, 1, lifter)
         return Training(
@@ -389,6 +432,7 @@ def test_training_resumes_to_the_same_numbers(
         ({"view_noise": float("nan")}, "view_noise: got nan"),
         ({"fitted": 1.5}, "fitted: got 1.5, expected a number, at least 0 and at most 1"),
         ({"fitted": 0.6}, "fitted, turned: got 0.6 and 0.75, expected at most 1 together"),
+        ({"lpa": True}, "lpa: got it with fitted 0.25 and turned 0.75, expected less than 1"),
         ({"height": 17.0}, "height: got 17.0, expected 0.4 to 2.6 metres"),
     ],
 )

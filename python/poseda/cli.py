@@ -146,8 +146,8 @@ def reproduce(
         target: likewise.
         seeds: a training of each row for each; the table gives mean and deviation.
         budget: recommended: the program's defaults; published: batch 1,024 and 50 epochs of
-            Human3.6M; cpu: 3,000 steps of 128 and narrow lifters, a minute or two for each training
-            on one core; small: to see that it works, not how well.
+            Human3.6M; cpu: 3,000 steps of 128 and narrow lifters, one to five minutes for each
+            training on one core; small: to see that it works, not how well.
         set: settings of all rows, e.g. width=512 precision=bfloat16 adapt.steps=2000.
         protocol: of evaluation; without it the table's, or on the open benchmark poseda.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.

@@ -59,7 +59,7 @@ from poseda.networks.weights import (
 from poseda.plan import PRETRAINING, SOURCE_ONLY, Job, Plan, Variant
 from poseda.protocol import PROTOCOLS, Protocol
 from poseda.training.loop import Progress, Schedule, Training
-from poseda.training.run_folder import RunFolder
+from poseda.training.run_folder import RunFolder, compare_settings
 
 SPLITS = ("train", "test")
 #: of what a data file says of itself, what stands beside its figures
@@ -288,6 +288,15 @@ def run_training(job: Job, progress: Progress) -> None:
     finally:
         run.close()
     _save(run, trained)
+
+
+def check_settings(job: Job) -> bool:
+    """Whether a training has begun, with these settings. Writes nothing.
+
+    Raises:
+        ValueError: if it has begun with others.
+    """
+    return compare_settings(job.folder, _recipe(job.settings, job.method, job.seed))
 
 
 def _card(

@@ -69,6 +69,8 @@ LOGGED = {
     "body_ratio": "bones {:.1%} off the source's",
     "view_change_deg": "the last round turned viewpoints by {:.1f} degrees",
     "body_change": "and changed bones by {:.1%}",
+    "fit_change_mm": "and target poses by {:.1f} mm",
+    "fit_misfit_mm": "target poses as fitted lie {:.0f} mm from what was predicted",
     "critic_gap": "critic gap {:.4f}",
     "critic2d_gap": "2D critic gap {:.4f}",
 }

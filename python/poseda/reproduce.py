@@ -17,7 +17,7 @@ from statistics import mean, stdev
 from typing import Any, Literal
 
 from poseda.config import Settings
-from poseda.experiment import load_data, result_row, run_training, write_json
+from poseda.experiment import check_settings, load_data, result_row, write_json
 from poseda.files import atomic_write
 from poseda.plan import Job, Plan, Variant, changed
 from poseda.protocol import PROTOCOLS, ProtocolName
@@ -66,7 +66,7 @@ RECIPES: dict[Budget, dict[str, dict[str, Any]]] = {
             "pretrain.final_lr": 2e-2,
         },
     },
-    # a minute or two for each training on one core
+    # one to five minutes for each training on one core
     "cpu": {
         "simple_baseline": {"width": 256},
         "videopose3d": {"width": 256},
@@ -244,22 +244,25 @@ def _trainings(plan: Plan) -> Iterator[tuple[Job, bool]]:
     """Every training of a plan, and whether it is done."""
     for start, then in plan.jobs():
         for job in (start, *then):
-            yield job, (job.folder / "lifter.safetensors").exists()
+            yield job, _is_done(job.folder)
+
+
+def _is_done(folder: Path) -> bool:
+    return (folder / "lifter.safetensors").exists()
 
 
 def not_done(found: Mapping[str, Plan]) -> dict[Path, str]:
     """The trainings that are still to do, by folder, for `collect`.
 
     Raises:
-        ValueError: if one that is done was done with other settings.
+        ValueError: if one was begun with other settings.
     """
     missing = {}
     for plan in found.values():
         for job, done in _trainings(plan):
-            if done:
-                run_training(job, lambda *progress: None)  # only looks at the settings
-            else:
-                missing[job.folder] = "not trained yet"
+            begun = check_settings(job)
+            if not done:
+                missing[job.folder] = "not trained to the end" if begun else "not trained yet"
     return missing
 
 
@@ -290,10 +293,11 @@ def collect(request: Request, found: Mapping[str, Plan], absent: Mapping[Path, s
                     here.append(result_row(plan, variant, seed))
                 else:
                     missing.append(f"{variant.name}, seed {seed}: {why}")
-        if not here:
-            raise ValueError(f"{plan.settings.out}: no row has a result: {missing[0]}")
-        lines[PAIRS[pair].title] = protocol(plan, here)
+        if here:
+            lines[PAIRS[pair].title] = protocol(plan, here)
         rows += [{"table": request.table.name, "pair": pair, **row} for row in here]
+    if not rows:
+        raise ValueError(f"{request.out}: no row has a result: {missing[0]}")
     folder = request.folder
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "results.json", rows)
@@ -307,8 +311,10 @@ def collect(request: Request, found: Mapping[str, Plan], absent: Mapping[Path, s
 
 def _why_absent(plan: Plan, variant: Variant, seed: int, absent: Mapping[Path, str]) -> str | None:
     """Why a row has no result for a seed; None where it has."""
-    folders = plan.folder(variant, seed), plan.start_folder(variant, seed)
-    return next((absent[folder] for folder in folders if folder in absent), None)
+    folder, start = plan.folder(variant, seed), plan.start_folder(variant, seed)
+    if folder not in absent and _is_done(folder):
+        return None
+    return absent.get(folder, absent.get(start))
 
 
 def _values(rows: list[dict[str, Any]], line: Line, column: Column) -> list[float]:

@@ -17,7 +17,7 @@ class AlignedSettings:
 
     rounds: int = 6
     """Parts of the training, equally long. At the start of each but the first the lifter is asked
-    anew for the viewpoint and the body of the target's people."""
+    anew for the viewpoint, the bodies and the poses of the target's people."""
     viewpoint: Literal["camera", "pose"] = "camera"
     """What source poses are turned to: the direction that is up for the target pose's camera, as a
     whole, or each to the torso of its target pose, for cameras that move."""
@@ -36,10 +36,12 @@ class AlignedSettings:
     """Share of the pairs, from the third round on, that are target poses themselves: what was seen,
     and the depths that fit it, the body and what the lifter says."""
     turned: float = 0.75
-    """Share of the pairs, from the third round on, that are such poses turned about the vertical
-    and seen by any of the target's cameras. What remains to 1 are source poses."""
+    """Share of the pairs, from the third round on, that are such poses turned about what is up for
+    their camera (with viewpoint pose: about their torso), and seen by any of the target's cameras.
+    What remains to 1 are source poses."""
     lpa: bool = False
-    """Also turn bones and scale their lengths by PoseDA's local pose augmentation."""
+    """Also turn bones of source poses and scale their lengths by PoseDA's local pose augmentation;
+    with fitted and turned below 1 together, so that source poses remain."""
 
     def __post_init__(self) -> None:
         check_numbers(self, "rounds", low=2)
@@ -49,6 +51,11 @@ class AlignedSettings:
         if self.fitted + self.turned > 1:
             raise ValueError(
                 f"fitted, turned: got {self.fitted} and {self.turned}, expected at most 1 together"
+            )
+        if self.lpa and self.fitted + self.turned == 1:
+            raise ValueError(
+                f"lpa: got it with fitted {self.fitted} and turned {self.turned}, expected less "
+                "than 1 together: it augments the source poses that remain"
             )
         if self.height is not None:
             check_height(self.height)

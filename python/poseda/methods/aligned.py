@@ -73,7 +73,6 @@ class Aligned:
         self.torso = self.skeleton.names.index("Thorax")
         self.local = _local(task) if own.lpa else None
         self.warmup = task.settings.warmup if self.local is not None else 0
-        self.refresh_every = max(1, -(-task.settings.steps // own.rounds))
         self.up = up_directions(task.source.poses)  # (M, 3) of each source pose's camera
         self.reading = Reading(own, task.source.poses, task.target.poses)
         # Which pairs of a batch are fitted target poses, and which are such seen from elsewhere.
@@ -85,8 +84,8 @@ class Aligned:
     def iterate(self, iteration: int) -> dict[str, Tensor]:
         """Asks the lifter at the start of every round but the first."""
         scalars = {} if self.local is None else self.local.iterate(iteration)
-        step = iteration - self.warmup
-        if step > 0 and step % self.refresh_every == 0:
+        step, steps, rounds = iteration - self.warmup, self.settings.steps, self.own.rounds
+        if step > 0 and step * rounds // steps > (step - 1) * rounds // steps:
             self.reading.refresh(self.lifter)
         return scalars
 
@@ -106,8 +105,10 @@ class Aligned:
             pose, own_scale = self._augmented(rows, made)
         seen_there = self.target.rows(size)
         ready = self.reading.asked >= ASKED_BEFORE_FITTED
-        fitted = self.reading.fitted(seen_there)
-        pose, up = self._with_turned(pose, rows, fitted, seen_there, ready & self.is_turned)
+        fitted, turned = self.reading.fitted(seen_there), ready & self.is_turned
+        pose, up = self._with_turned(pose, rows, fitted, seen_there, turned)
+        if own_scale is not None:
+            own_scale = own_scale.masked_fill(turned[:, None], 0)
         made_pairs = self._aligned(rows, pose, up, there, own_scale)
         return self._with_fitted(made_pairs, fitted, seen_there, ready)
 

@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 from poseda.body import measured_lengths, stature_of_bones
 from poseda.config import AlignedSettings
 from poseda.data.poseset import PoseSet
-from poseda.fitting import fitted_depths, on_rays
+from poseda.fitting import MIN_LENGTH, fitted_depths, on_rays
 from poseda.methods.viewpoint import up_directions
 from poseda.networks.lifters import lift_poses
 from poseda_ext import bones
@@ -56,10 +56,10 @@ class Reading:
         self.view = torch.zeros(len(target), 3, device=device)
         self.body = self.usual.expand(self.subjects, -1).clone()
         self.depth = torch.zeros(len(target), skeleton.num_joints, device=device)
-        #: (N, J) metres behind the root, as the lifter said on average
+        #: (N, J) metres behind the root, as the lifter said on average, for a body of this size
         self.behind = torch.zeros_like(self.depth)
         #: by how much the last round changed what is known: degrees, a share of the lengths, and
-        #: millimetres of the fitted poses; and how far these are from what the lifter says
+        #: millimetres of the fitted poses; and how far these are from what the lifter says, scaled
         self.change = torch.zeros(4, device=device)
 
     @torch.no_grad()
@@ -69,7 +69,8 @@ class Reading:
         before = self.fitted()
         again = self.asked > 0
         self._read_view(predicted, again)
-        self._read_body(predicted)
+        scale = self._read_body(predicted)
+        predicted = predicted * scale.index_select(0, self.subject)[:, None, None]
         self._fit(predicted, again)
         fitted = self.fitted()
         moved = 1000 * (fitted - before).norm(dim=-1).mean()
@@ -87,7 +88,8 @@ class Reading:
         self.change[0] = torch.where(again, turned, torch.zeros_like(turned))
         self.view.copy_(view)
 
-    def _read_body(self, predicted: Tensor) -> None:
+    def _read_body(self, predicted: Tensor) -> Tensor:
+        """Returns (S,) the size of each subject's body over that which the lifter sees."""
         poses = self.poses
         body = measured_lengths(
             predicted,
@@ -98,10 +100,12 @@ class Reading:
             self.subjects,
             self.skeleton,
         )
-        body = self._alike(torch.where(body.isnan(), self.body, body))
-        body = body * (self.stature / stature_of_bones(body, self.skeleton))[:, None]
+        body = self._alike(torch.where(body.isnan(), self.body, body)).clamp(min=MIN_LENGTH)
+        scale = self.stature / stature_of_bones(body, self.skeleton)
+        body = body * scale[:, None]
         self.change[1] = (body / self.body - 1).abs().mean()
         self.body.copy_(body)
+        return scale
 
     def _alike(self, lengths: Tensor) -> Tensor:
         """(S, J-1) lengths with one ratio to the source's for the bones of a group, such as left

@@ -101,16 +101,10 @@ class RunFolder:
         """
         if not is_first():
             return
-        path = self.path / "settings.json"
-        text = json.dumps(settings, indent=2) + "\n"
-        if not path.exists():
-            with atomic_write(path) as temporary:
-                temporary.write_text(text)
-        elif path.read_text(errors="replace") != text:
-            raise ValueError(
-                f"{path}: this training was started with other settings than config.json has now; "
-                "restore config.json, or choose another --out"
-            )
+        if compare_settings(self.path, settings):
+            return
+        with atomic_write(self.path / "settings.json") as temporary:
+            temporary.write_text(_as_text(settings))
 
     def truncate_metrics(self, iteration: int) -> None:
         """Drops what was logged after a checkpoint, before training goes on from it."""
@@ -161,3 +155,24 @@ class RunFolder:
         if self._events is not None:
             self._events.close()
             self._events = None
+
+
+def compare_settings(folder: Path, settings: dict[str, Any]) -> bool:
+    """Whether a folder holds a training with these settings; False if it holds none.
+
+    Raises:
+        ValueError: if it holds one with others.
+    """
+    path = folder / "settings.json"
+    if not path.exists():
+        return False
+    if path.read_text(errors="replace") != _as_text(settings):
+        raise ValueError(
+            f"{path}: this training was started with other settings than config.json has now; "
+            "restore config.json, or choose another --out"
+        )
+    return True
+
+
+def _as_text(settings: dict[str, Any]) -> str:
+    return json.dumps(settings, indent=2) + "\n"
