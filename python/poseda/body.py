@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from poseda.alignment import gpa_of_seen
+from poseda.fitting import on_rays
 from poseda_ext import Skeleton, bones
 
 #: stature over the sum of the chain's lengths (`poseda.placement`)
@@ -105,8 +106,7 @@ def measured_lengths(
         (S, J-1) metres; NaN for a bone that no frame tells.
     """
     root = gpa_of_seen(predicted, pose2d, intrinsics, seen)
-    depth = predicted[..., 2:] + root[:, None, 2:]
-    plane = (pose2d - intrinsics[:, None, 2:]) / intrinsics[:, None, :2] * depth
+    plane = on_rays(pose2d, intrinsics, predicted[..., 2] + root[:, 2:])[..., :2]
     bone = bones(predicted, skeleton)
     share = bone[..., :2].norm(dim=-1) / bone.norm(dim=-1)
     length = bones(plane, skeleton).norm(dim=-1) / share

@@ -76,21 +76,21 @@ class Sampler:
 
     def pose2d(self, rows: Tensor) -> Tensor:
         """(..., J, 2) screen-normalised."""
-        return _select(self.poses.pose2d, rows)
+        return select_rows(self.poses.pose2d, rows)
 
     def seen(self, rows: Tensor) -> Tensor | None:
         """(..., J) which joints of `pose2d` were seen; None where all were."""
-        return None if self.poses.seen is None else _select(self.poses.seen, rows)
+        return None if self.poses.seen is None else select_rows(self.poses.seen, rows)
 
     def intrinsics(self, rows: Tensor) -> Tensor:
         """(..., 4) screen-normalised."""
-        return _select(self.poses.intrinsics, rows)
+        return select_rows(self.poses.intrinsics, rows)
 
     def pose3d(self, rows: Tensor) -> Tensor:
         """(..., J, 3) camera frame, metres, of a set that has them."""
         if self.poses.pose3d is None:
             raise ValueError(f"{self.poses.name}: has no pose3d, expected 3D labels")
-        return _select(self.poses.pose3d, rows)
+        return select_rows(self.poses.pose3d, rows)
 
 
 def centre(rows: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ def centre(rows: Tensor) -> Tensor:
     return rows if rows.dim() == 1 else rows[:, rows.shape[1] // 2]
 
 
-def _select(values: Tensor, rows: Tensor) -> Tensor:
+def select_rows(values: Tensor, rows: Tensor) -> Tensor:
     """(..., *) the rows (...) of values (N, *)."""
     if rows.dim() == 1:
         return values.index_select(0, rows)

@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 from poseda.body import measured_lengths, stature_of_bones
 from poseda.config import AlignedSettings
 from poseda.data.poseset import PoseSet
+from poseda.data.sampler import select_rows
 from poseda.fitting import MIN_LENGTH, fitted_depths, on_rays
 from poseda.methods.viewpoint import up_directions
 from poseda.networks.lifters import lift_poses
@@ -133,11 +134,9 @@ class Reading:
         Args:
             rows: (...) of the target; None: all.
         """
-        parts = (self.poses.pose2d, self.poses.intrinsics, self.depth)
+        parts = [self.poses.pose2d, self.poses.intrinsics, self.depth]
         if rows is not None:
-            parts = tuple(
-                part.index_select(0, rows.flatten()).unflatten(0, rows.shape) for part in parts
-            )
+            parts = [select_rows(part, rows) for part in parts]
         pose = on_rays(*parts)
         return pose - pose[..., :1, :]
 
