@@ -167,6 +167,8 @@ def reproduce(
         for line in listed():
             print(_line(line))
         return
+    if dry_run and so_far:
+        raise ValueError("dry_run, so_far: got both, expected one of them")
     if launched():
         raise ValueError(
             "reproduce: got several processes, expected to be started without torchrun"
