@@ -16,13 +16,11 @@ class AlignedSettings:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     rounds: int = 6
-    """Parts of the training, equally long. At the start of each but the first the lifter is asked
-    anew for the viewpoint, the bodies and the poses of the target's people."""
+    """Parts of the training, equally long. At the start of each the lifter is asked anew for the
+    viewpoint, the bodies and the poses of the target's people."""
     viewpoint: Literal["camera", "pose"] = "camera"
     """What source poses are turned to: the direction that is up for the target pose's camera, as a
     whole, or each to the torso of its target pose, for cameras that move."""
-    first_rotation: float = 0.5
-    """Bound of each axis-angle component by which the body turns in the first round, radians."""
     view_noise: float = 0.1
     """Deviation of the direction to which the body is turned, in each component, radians."""
     body_noise: float = 0.05
@@ -33,10 +31,10 @@ class AlignedSettings:
     per_subject: bool = True
     """Measure each of the people whom the target names for themselves."""
     fitted: float = 0.25
-    """Share of the pairs, from the third round on, that are target poses themselves: what was seen,
-    and the depths that fit it, the body and what the lifter says."""
+    """Share of the pairs, from the second round on, that are target poses themselves: what was
+    seen, and the depths that fit it, the body and what the lifter says."""
     turned: float = 0.75
-    """Share of the pairs, from the third round on, that are such poses turned about what is up for
+    """Share of the pairs, from the second round on, that are such poses turned about what is up for
     their camera (with viewpoint pose: about their torso), and seen by any of the target's cameras.
     What remains to 1 are source poses."""
     lpa: bool = False
@@ -45,7 +43,7 @@ class AlignedSettings:
 
     def __post_init__(self) -> None:
         check_numbers(self, "rounds", low=2)
-        check_numbers(self, "first_rotation", "view_noise")
+        check_numbers(self, "view_noise")
         check_numbers(self, "body_noise", high=0.3)
         check_numbers(self, "fitted", "turned", high=1)
         if self.fitted + self.turned > 1:

@@ -5,11 +5,11 @@ Global position alignment (PoseDA) corrects none of it: it prints the source's p
 source's cameras see them, on the target. All three can be read from the target's 2D by the lifter
 that is being adapted (`poseda.methods.reading`):
 
-- **Viewpoint.** Up, for a camera, is where the torsos (root to thorax) of the people before it
-  point on the median. Each source pose is turned by the smallest rotation that takes its own
-  camera's up to that of its target pose's camera, where the lifter says how the torsos point; so
-  who leans, leans on. Or, for cameras that move, it is turned until its torso points as the lifter
-  sees that of its target pose.
+- **Viewpoint.** Up, for a camera, is across the ground that the people before it walk on. Each
+  source pose is turned by the smallest rotation that takes its own camera's up to that of its
+  target pose's camera; so who leans, leans on. Where the lifter lets all people before a camera
+  lean, its poses are turned upright before anything is read from them. Or, for cameras that move,
+  each source pose is turned until its torso points as the lifter sees that of its target pose.
 - **Body.** The lifter says which share of a bone lies in the image plane, and the image, at the
   depth that global position alignment solves, how long that share is: so each target pose tells the
   length of its bones (`poseda.body.measured_lengths`). Source bones are scaled to the medians.
@@ -82,10 +82,10 @@ class Aligned:
         self.is_turned = ~self.is_fitted & (place < (own.fitted + own.turned) * batch)
 
     def iterate(self, iteration: int) -> dict[str, Tensor]:
-        """Asks the lifter at the start of every round but the first."""
+        """Asks the lifter at the start of every round."""
         scalars = {} if self.local is None else self.local.iterate(iteration)
         step, steps, rounds = iteration - self.warmup, self.settings.steps, self.own.rounds
-        if step > 0 and step * rounds // steps > (step - 1) * rounds // steps:
+        if step >= 0 and step * rounds // steps > (step - 1) * rounds // steps:
             self.reading.refresh(self.lifter)
         return scalars
 
@@ -121,10 +121,8 @@ class Aligned:
         if self.own.viewpoint == "camera":
             rotation = self._turn(up, looks)
         else:
-            torso = middle[:, self.torso] - middle[:, 0]
-            view = self.reading.view.index_select(0, looks)
-            direction = torch.where(self.reading.asked > 0, view, torso)
-            rotation = self._rotation(self._normal(3) * self.own.view_noise)
+            direction = self.reading.view.index_select(0, looks)
+            rotation = self._normal(3) * self.own.view_noise
         return placed_pairs(
             self.source,
             self.target,
@@ -181,20 +179,14 @@ class Aligned:
         noise = self._normal(len(reading.groups)) @ reading.groups
         wanted = reading.body.index_select(0, reading.subject.index_select(0, there))
         ratio = wanted / bones(pose, self.skeleton).norm(dim=-1).clamp(min=MIN_BONE_LENGTH)
-        ratio = torch.where(reading.asked > 0, ratio * (1 + self.own.body_noise * noise), 1)
+        ratio = ratio * (1 + self.own.body_noise * noise)
         return (ratio if own is None else ratio * (1 + own)) - 1
 
     def _turn(self, up: Tensor, looks: Tensor) -> Tensor:
         """(B, 3) axis-angle from cameras with this up to the target's, and a little further."""
         noise = self._normal(3) * self.own.view_noise
         there = normalize(self.reading.view.index_select(0, looks) + noise, dim=-1)
-        return self._rotation(rotation_between(up, there))
-
-    def _rotation(self, rotation: Tensor) -> Tensor:
-        """(B, 3) axis-angle: the given one, but in the first round any within its bound."""
-        uniform = torch.empty(self.settings.batch, 3, device=rotation.device)
-        uniform.uniform_(-self.own.first_rotation, self.own.first_rotation, generator=self.random)
-        return torch.where(self.reading.asked > 0, rotation, own_rows(uniform))
+        return rotation_between(up, there)
 
     def _normal(self, count: int) -> Tensor:
         """(B, count) of this process."""

@@ -17,10 +17,14 @@ from poseda.config import AlignedSettings
 from poseda.data.poseset import PoseSet
 from poseda.data.sampler import select_rows
 from poseda.fitting import MIN_LENGTH, fitted_depths, on_rays
-from poseda.methods.viewpoint import up_directions
+from poseda.methods.viewpoint import forward_lean, ground_of, rotation_between, seen_leans
 from poseda.networks.lifters import lift_poses
-from poseda_ext import bones
+from poseda_ext import augment, bones
 
+#: deviation of the depth of a foot as it is read, as a share of it
+FOOT_DEPTH_NOISE = 0.02
+#: of the deviations of a camera's up, by which people may seem to lean without being turned
+BELIEVED = 2.0
 #: of the depths that a lifter says now; the rest is what was said before
 NEW_SHARE = 0.5
 
@@ -49,6 +53,7 @@ class Reading:
         device = source.pose3d.device
         self.groups = _groups(skeleton.bone_groups, skeleton.num_bones, device)
         self.usual = bones(source.pose3d, skeleton).norm(dim=-1).median(0).values  # (J-1,)
+        self.forward = forward_lean(source)
         self.stature = stature_of_bones(self.usual, skeleton)
         if settings.height is not None:
             self.stature = torch.full_like(self.stature, settings.height)
@@ -69,28 +74,55 @@ class Reading:
         predicted = lift_poses(lifter, self.poses)
         before = self.fitted()
         again = self.asked > 0
-        self._read_view(predicted, again)
-        scale = self._read_body(predicted)
-        predicted = predicted * scale.index_select(0, self.subject)[:, None, None]
-        self._fit(predicted, again)
+        predicted = self._read_view(predicted, again)
+        body, scale = self._measured(predicted)
+        self.change[1] = (body / self.body - 1).abs().mean()
+        self.body.copy_(body)
+        predicted = predicted * scale
+        said = predicted[..., 2]
+        self.behind.copy_(torch.where(again, self.behind.lerp(said, NEW_SHARE), said))
+        self.depth.copy_(self._depths(predicted, self.behind, body))
         fitted = self.fitted()
         moved = 1000 * (fitted - before).norm(dim=-1).mean()
         self.change[2] = torch.where(again, moved, torch.zeros_like(moved))
         self.change[3] = 1000 * (fitted - predicted).norm(dim=-1).mean()
         self.asked += 1
 
-    def _read_view(self, predicted: Tensor, again: Tensor) -> None:
+    def _read_view(self, predicted: Tensor, again: Tensor) -> Tensor:
+        """Returns the poses, those before a camera turned as one where the lifter tilts them."""
         if self.settings.viewpoint == "camera":
-            view = up_directions(dataclasses.replace(self.poses, pose3d=predicted))
+            predicted, view = self._upright(predicted)
         else:
             torso = self.skeleton.names.index("Thorax")
             view = normalize(predicted[:, torso] - predicted[:, 0], dim=-1)
         turned = (view * self.view).sum(-1).clamp(-1, 1).acos().mean() * (180 / math.pi)
         self.change[0] = torch.where(again, turned, torch.zeros_like(turned))
         self.view.copy_(view)
+        return predicted
 
-    def _read_body(self, predicted: Tensor) -> Tensor:
-        """Returns (S,) the size of each subject's body over that which the lifter sees."""
+    def _upright(self, predicted: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, J, 3) poses turned about a horizontal axis, all before a camera alike, until people
+        lean forward as far as the source's, and (N, 3) which way is up. Where that is little by
+        what is known of the ground, the lifter is believed instead."""
+        body, scale = self._measured(predicted)
+        scaled = predicted * scale
+        place = on_rays(
+            self.poses.pose2d,
+            self.poses.intrinsics,
+            self._depths(scaled, scaled[..., 2], body),
+        )
+        known = dataclasses.replace(self.poses, pose3d=place)
+        camera, up, deviation = ground_of(known, FOOT_DEPTH_NOISE)
+        lean = seen_leans(predicted, up, camera, self.forward, self.skeleton)
+        square = lean.square().sum(1, keepdim=True)
+        wrong = lean * square / (square + (BELIEVED * deviation[:, None]).square())
+        upright = normalize(up + lean - wrong, dim=-1)
+        turn = rotation_between(normalize(up + lean, dim=-1), upright)[camera]
+        return augment(predicted, rotation=turn, skeleton=self.skeleton).pose3d, upright[camera]
+
+    def _measured(self, predicted: Tensor) -> tuple[Tensor, Tensor]:
+        """(S, J-1) the bones of each subject, and (N, 1, 1) the size of bodies over that which the
+        lifter sees."""
         poses = self.poses
         body = measured_lengths(
             predicted,
@@ -103,30 +135,24 @@ class Reading:
         )
         body = self._alike(torch.where(body.isnan(), self.body, body)).clamp(min=MIN_LENGTH)
         scale = self.stature / stature_of_bones(body, self.skeleton)
-        body = body * scale[:, None]
-        self.change[1] = (body / self.body - 1).abs().mean()
-        self.body.copy_(body)
-        return scale
+        return body * scale[:, None], scale.index_select(0, self.subject)[:, None, None]
+
+    def _depths(self, predicted: Tensor, behind: Tensor, body: Tensor) -> Tensor:
+        """(N, J) metres, fitted to predicted poses but for how far joints are behind the root."""
+        return fitted_depths(
+            torch.cat((predicted[..., :2], behind[..., None]), -1),
+            self.poses.pose2d,
+            self.poses.intrinsics,
+            self.poses.seen,
+            body.index_select(0, self.subject),
+            self.skeleton,
+        )
 
     def _alike(self, lengths: Tensor) -> Tensor:
         """(S, J-1) lengths with one ratio to the source's for the bones of a group, such as left
         and right."""
         ratio = lengths / self.usual
         return self.usual * (ratio @ self.groups.T / self.groups.sum(1) @ self.groups)
-
-    def _fit(self, predicted: Tensor, again: Tensor) -> None:
-        said = predicted[..., 2]
-        behind = torch.where(again, self.behind.lerp(said, NEW_SHARE), said)
-        self.behind.copy_(behind)
-        depth = fitted_depths(
-            torch.cat((predicted[..., :2], behind[..., None]), -1),
-            self.poses.pose2d,
-            self.poses.intrinsics,
-            self.poses.seen,
-            self.body.index_select(0, self.subject),
-            self.skeleton,
-        )
-        self.depth.copy_(depth)
 
     def fitted(self, rows: Tensor | None = None) -> Tensor:
         """(..., J, 3) metres, the target's poses as they are known, relative to the root.

@@ -7,24 +7,23 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from poseda.data.poseset import PoseSet
+from poseda.methods.ground import ground_normals
+from poseda_ext import Skeleton
 
+#: deviation of the depth of a foot, as a share of it, in labels
+LABEL_NOISE = 0.005
 #: iterations, after which the direction no longer moves by a tenth of a degree
 WEISZFELD = 20
 #: between directions, below which one no longer pulls harder
 MIN_DISTANCE = 0.05
+#: cosine of the angle from up, below which a torso leans no further
+MIN_UPRIGHT = 0.2
 #: sine of an angle, below which two directions are the same, or opposite
 MIN_SINE = 1e-6
 
 
 def up_directions(poses: PoseSet) -> Tensor:
-    """Which way is up for each pose's camera: the geometric median of the directions from pelvis to
-    thorax over all poses that it sees.
-
-    A canonical file does not say how cameras are tilted, and a tilted camera's y axis is not the
-    vertical. People are upright more often than not, and lean to all sides of the camera; who
-    lies counts no more in a median than who leans. On the synthetic source, whose cameras are
-    tilted by 7 degrees, this is right to a degree with 20,000 poses, and to 4 with 1,500. A camera
-    that moves or rolls, or one number for several cameras, gets one direction all the same.
+    """Which way is up for each pose's camera, as `ground_of` labels say.
 
     Args:
         poses: N, labelled.
@@ -37,19 +36,97 @@ def up_directions(poses: PoseSet) -> Tensor:
     """
     if poses.pose3d is None:
         raise ValueError(f"{poses.name}: has no pose3d, expected a labelled source")
-    thorax = poses.skeleton.bone("Thorax") + 1
-    torso = normalize(poses.pose3d[:, thorax] - poses.pose3d[:, 0], dim=-1)
-    cameras, camera = poses.camera.to(torso.device).unique(return_inverse=True)
-    medians = [_geometric_median(torso[camera == number]) for number in range(len(cameras))]
-    return torch.stack(medians)[camera]
+    camera, up, _ = ground_of(poses, LABEL_NOISE)
+    return up[camera]
 
 
-def _geometric_median(directions: Tensor) -> Tensor:
-    """(3,) the direction of least total distance to directions (M, 3), by Weiszfeld's iteration."""
-    median = normalize(directions.mean(0), dim=0)
-    for _ in range(WEISZFELD):
-        weight = 1 / (directions - median).norm(dim=1, keepdim=True).clamp(min=MIN_DISTANCE)
-        median = normalize((weight * directions).sum(0), dim=0)
+def ground_of(poses: PoseSet, depth_noise: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Which way is up for each camera: the normal of the ground that its people walk on, and where
+    they hardly walk, the geometric median of the directions from pelvis to thorax.
+
+    A canonical file does not say how cameras are tilted, and a tilted camera's y axis is not the
+    vertical. People are upright more often than not, but they lean to where they go, and a lifter
+    that does not know a camera sees all of its people lean: medians are off by 10 to 40 degrees,
+    and the ground, with the same lifter's depths, by 0 to 4 (docs/aligned.md). A camera that moves
+    or rolls, or one number for several cameras, gets one direction all the same.
+
+    Args:
+        poses: N, with 3D. Poses relative to their root tell no ground.
+        depth_noise: deviation of the depths of their feet, as a share of them.
+
+    Returns:
+        (N,) which of the C cameras saw a pose, (C, 3) unit vectors, camera frame, and (C,) their
+        deviations, radians.
+    """
+    assert poses.pose3d is not None
+    cameras, camera = poses.camera.to(poses.pose3d.device).unique(return_inverse=True)
+    torso = normalize(_torso(poses.pose3d, poses.skeleton), dim=-1)
+    lean = _geometric_medians(torso, camera, len(cameras))
+    feet = [poses.skeleton.names.index(name) for name in ("RFoot", "LFoot")]
+    seen = None if poses.seen is None else poses.seen[:, feet]
+    return camera, *ground_normals(poses.pose3d[:, feet], seen, camera, lean, depth_noise)
+
+
+def forward_lean(poses: PoseSet) -> Tensor:
+    """How far people lean forward on average, with clothes and the place of joints: 0.3 in the
+    motion of CMU.
+
+    Args:
+        poses: N, labelled.
+
+    Returns:
+        () horizontal over vertical extent of the torso.
+    """
+    assert poses.pose3d is not None
+    lean, forward = _leans(poses.pose3d, up_directions(poses), poses.skeleton)
+    return (lean * forward).sum(-1).mean()
+
+
+def seen_leans(
+    pose3d: Tensor, up: Tensor, camera: Tensor, forward: Tensor, skeleton: Skeleton
+) -> Tensor:
+    """How all people before a camera seem to lean, beyond how far people lean forward. That is how
+    a lifter's poses are tilted which does not know the camera's view.
+
+    Args:
+        pose3d: (N, J, 3) camera frame, relative to joint 0.
+        up: (C, 3) unit vectors.
+        camera: (N,) from 0.
+        forward: () of `forward_lean`.
+        skeleton: J joints.
+
+    Returns:
+        (C, 3) horizontal vectors, over the vertical extent of the torso.
+    """
+    lean, ahead = _leans(pose3d, up[camera], skeleton)
+    sums = torch.zeros_like(up).index_add(0, camera, lean - forward * ahead)
+    return sums / camera.bincount(minlength=len(up)).clamp(min=1)[:, None]
+
+
+def _leans(pose3d: Tensor, up: Tensor, skeleton: Skeleton) -> tuple[Tensor, Tensor]:
+    """(N, 3) by how much torsos lean, horizontal over vertical extent, at most 1; and (N, 3) unit
+    vectors in which direction they face."""
+    torso = normalize(_torso(pose3d, skeleton), dim=-1)
+    upright = (torso * up).sum(-1, keepdim=True)
+    lean = (torso - upright * up) / upright.clamp(min=MIN_UPRIGHT)
+    lean = lean / lean.norm(dim=-1, keepdim=True).clamp(min=1)
+    right, left = (pose3d[:, skeleton.bone(name) + 1] for name in ("RHip", "LHip"))
+    return lean, normalize(torch.linalg.cross(left - right, up), dim=-1)
+
+
+def _torso(pose3d: Tensor, skeleton: Skeleton) -> Tensor:
+    return pose3d[:, skeleton.bone("Thorax") + 1] - pose3d[:, 0]
+
+
+def _geometric_medians(directions: Tensor, group: Tensor, groups: int) -> Tensor:
+    """(G, 3) the directions of least total distance to those of a group (N, 3), by Weiszfeld's
+    iteration: who lies counts no more than who leans."""
+    weight = torch.ones_like(directions[:, :1])
+    for _ in range(WEISZFELD + 1):
+        sums = directions.new_zeros(groups, 3).index_add(0, group, weight * directions)
+        median = normalize(sums, dim=-1)
+        distance = (directions - median[group]).norm(dim=1, keepdim=True)
+        weight = 1 / distance.clamp(min=MIN_DISTANCE)
     return median
 
 
