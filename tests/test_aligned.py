@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,18 @@ from torch import Tensor
 
 from poseda.body import measured_lengths, stature_of_bones
 from poseda.config import AdaptSettings, AlignedSettings
-from poseda.data import PoseSet
+from poseda.data import PoseSet, pose_set_from_arrays
 from poseda.data.sampler import Sampler
+from poseda.data.synthetic import make_source, make_target
 from poseda.methods import make_method, reading
 from poseda.methods.aligned import Aligned
-from poseda.methods.viewpoint import rotation_between
+from poseda.methods.viewpoint import rotation_between, up_directions
 from poseda.metrics import n_mpjpe
 from poseda.networks.lifters import make_lifter
 from poseda.placement import stature
 from poseda.training.loop import Schedule, Training
 from poseda.training.run_folder import RunFolder
-from poseda_ext import bones
+from poseda_ext import augment, bones
 
 STILL: dict[str, Any] = {"view_noise": 0.0, "body_noise": 0.0}
 
@@ -116,6 +118,31 @@ def test_viewpoint_and_proportions_are_read_from_the_target(
     for group in method.skeleton.bone_groups:
         change = method.reading.body[0, list(group)] / method.reading.usual[list(group)]
         torch.testing.assert_close(change, change[:1].expand_as(change))
+
+
+def test_a_lifter_that_tilts_all_of_a_camera_is_turned_upright(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arrays = make_target(seed=1, frames=15_000, test=100)  # people from 1.40 to 2.05 m
+    source = pose_set_from_arrays(make_source(seed=1, frames=2000), name="source")
+    target = pose_set_from_arrays(arrays, name="target").train
+    truth, up = relative(target), up_directions(target)
+    angle = torch.zeros(len(target), 3)
+    angle[:, 0] = torch.tensor([0.4, -0.3])[target.camera % 2]
+    tilted = augment(truth, rotation=angle, skeleton=target.skeleton).pose3d
+
+    def read(poses: Tensor) -> tuple[float, float]:
+        monkeypatch.setattr(reading, "lift_poses", lambda lifter, target: poses)
+        method = make((source, target))
+        method.reading.refresh(method.lifter)
+        off = (method.reading.view * up).sum(1).clamp(-1, 1).acos().mean()
+        error = n_mpjpe(method.reading.fitted(), truth).mean()
+        return math.degrees(float(off)), float(error)
+
+    off, error = read(truth)
+    assert off < 4 and error < 8
+    off, error = read(tilted)
+    assert off < 6 and error < n_mpjpe(tilted, truth).mean() / 4
 
 
 def test_height_fixes_the_size(pose_sets: tuple[PoseSet, PoseSet], knowing: Tensor) -> None:

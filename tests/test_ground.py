@@ -9,9 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from poseda.data import pose_set_from_arrays
 from poseda.data.poseset import PoseSet
-from poseda.methods.ground import ground_normals
-from poseda.methods.viewpoint import forward_lean, ground_of, seen_leans, up_directions
+from poseda.data.synthetic import make_source
+from poseda.methods.ground import TORSO_NOISE, ground_normals
+from poseda.methods.viewpoint import (
+    FORWARD_NOISE,
+    camera_ups,
+    forward_lean,
+    tilts,
+    up_directions,
+)
 from poseda_ext import H36M_16, augment
 
 FRAMES = 4000
@@ -48,7 +56,7 @@ def far(feet: Tensor, deviation: float) -> Tensor:
 
 def found(feet: Tensor, lean: Tensor, seen: Tensor | None = None) -> tuple[Tensor, float]:
     camera = torch.zeros(len(feet), dtype=torch.int64)
-    up, deviation = ground_normals(feet, seen, camera, lean[None], NOISE)
+    up, deviation = ground_normals(feet, seen, camera, camera, lean[None], NOISE)
     return up[0], float(deviation[0])
 
 
@@ -71,6 +79,19 @@ def test_all_depths_by_one_factor_change_nothing() -> None:
     feet = far(walk(0.3, 2.0), NOISE)
     near, _ = found(0.8 * feet, up_of(0.3))
     assert degrees(near, found(feet, up_of(0.3))[0]) < 1
+
+
+@pytest.mark.parametrize("pitch", [0.1, 0.5])
+def test_people_of_other_stature_than_believed_do_not_tilt_the_ground(pitch: float) -> None:
+    feet = far(walk(pitch, 2.0), NOISE)
+    person = (feet[:, 0, 2] > feet[:, 0, 2].median()).long()  # who is taller walks at the back
+    feet = feet * torch.tensor([0.92, 1.08])[person][:, None, None]
+    camera = torch.zeros_like(person)
+    given = feet, None, camera
+    up, _ = ground_normals(*given, person, up_of(pitch)[None], NOISE)
+    assert degrees(up[0], up_of(pitch)) < 2
+    as_one, _ = ground_normals(*given, camera, up_of(pitch)[None], NOISE)
+    assert degrees(as_one[0], up_of(pitch)) > 3
 
 
 def test_who_sits_or_jumps_counts_little() -> None:
@@ -110,7 +131,7 @@ def test_cameras_do_not_mix() -> None:
     camera = torch.arange(len(CAMERAS)).repeat(FRAMES)
     lean = torch.stack([up_of(pitch) for pitch, _ in CAMERAS])
     together, deviation = ground_normals(
-        torch.stack(walks, 1).flatten(0, 1), None, camera, lean, NOISE
+        torch.stack(walks, 1).flatten(0, 1), None, camera, torch.zeros_like(camera), lean, NOISE
     )
     for number, feet in enumerate(walks):
         up, own = found(feet, lean[number])
@@ -135,12 +156,12 @@ def test_lean_of_a_lifter_is_told_from_that_of_people(
     pose_sets: tuple[PoseSet, PoseSet],
 ) -> None:
     source = pose_sets[0]
-    camera, up, _ = ground_of(source, NOISE)
-    forward = forward_lean(source)
+    camera, up, _ = camera_ups(source, NOISE)
+    forward = forward_lean(source, up[camera])
 
     def lean(poses: PoseSet) -> Tensor:
         assert poses.pose3d is not None
-        return seen_leans(poses.pose3d, up, camera, forward, H36M_16)
+        return tilts(poses.pose3d, up, camera, forward, H36M_16)[0]
 
     tilted = lean(turned_about_x(source, 0.3)) - lean(source)
     # the torso's upper end, which is at -y, goes to -z by a turn about x
@@ -149,16 +170,48 @@ def test_lean_of_a_lifter_is_told_from_that_of_people(
     assert bool(((angles - 0.3).abs() < 0.1).all())
 
 
-def test_source_leans_as_far_forward_as_it_does(pose_sets: tuple[PoseSet, PoseSet]) -> None:
+def test_people_lean_forward(pose_sets: tuple[PoseSet, PoseSet]) -> None:
     source = pose_sets[0]
     assert source.pose3d is not None
-    upright = forward_lean(source)
-    # each pose turned forward about the line of its hips
-    across = source.pose3d[:, 1] - source.pose3d[:, 4]
-    axis = torch.nn.functional.normalize(across - 0, dim=-1)
     up = up_directions(source)
-    axis = torch.nn.functional.normalize(axis - (axis * up).sum(-1, keepdim=True) * up, dim=-1)
+    upright = forward_lean(source, up)
+    # each pose turned about the line of its hips, from up to where it faces
+    hips = source.pose3d[:, 4] - source.pose3d[:, 1]
+    hips = hips - (hips * up).sum(-1, keepdim=True) * up
+    axis = torch.nn.functional.normalize(hips, dim=-1)
     pose = augment(source.pose3d, rotation=0.2 * axis, skeleton=H36M_16).pose3d
-    pose = pose + source.pose3d[:, :1]
-    bent = forward_lean(dataclasses.replace(source, pose3d=pose))
-    assert 0.1 < abs(float(bent - upright)) < 0.35
+    bent = dataclasses.replace(source, pose3d=pose + source.pose3d[:, :1])
+    assert 0.1 < float(forward_lean(bent, up) - upright) < 0.35
+
+
+def test_only_where_all_face_one_way_is_their_lean_uncertain() -> None:
+    poses = pose_set_from_arrays(make_source(seed=1, frames=1500), name="source")
+    assert poses.pose3d is not None
+    camera, up, _ = camera_ups(poses, NOISE)
+    forward = forward_lean(poses, up[camera])
+    given = up, camera, forward, poses.skeleton
+    assert tilts(poses.pose3d, *given)[1].max() < FORWARD_NOISE / 2
+    one = poses.pose3d[:1].expand(len(poses), -1, -1)
+    unsure = tilts(one, up[camera[:1]], torch.zeros_like(camera), forward, poses.skeleton)[1]
+    torch.testing.assert_close(unsure, torch.full_like(unsure, FORWARD_NOISE))
+
+
+def test_a_skeleton_without_feet_has_no_ground(pose_sets: tuple[PoseSet, PoseSet]) -> None:
+    names = tuple(name.replace("Foot", "Toe") for name in H36M_16.names)
+    poses = dataclasses.replace(
+        pose_sets[0], skeleton=dataclasses.replace(pose_sets[0].skeleton, names=names)
+    )
+    _, up, deviation = camera_ups(poses, NOISE)
+    torch.testing.assert_close(deviation, torch.full_like(deviation, TORSO_NOISE))
+    assert degrees(up[0], camera_ups(pose_sets[0], NOISE)[1][0]) < 10
+
+
+def test_a_pose_that_is_no_number_spoils_no_other(pose_sets: tuple[PoseSet, PoseSet]) -> None:
+    source = pose_sets[0]
+    assert source.pose3d is not None
+    pose = source.pose3d.clone()
+    pose[3] = torch.nan
+    camera, up, _ = camera_ups(dataclasses.replace(source, pose3d=pose), NOISE)
+    torch.testing.assert_close(up, camera_ups(source, NOISE)[1], atol=1e-2, rtol=0)
+    tilt, _ = tilts(pose, up, camera, torch.tensor(0.3), H36M_16)
+    assert bool(tilt.isfinite().all())

@@ -30,10 +30,11 @@ def test_splits_name_what_there_is_and_share_nobody_with_what_they_develop() -> 
         assert split.body in BODIES
         assert split.rig in (*RIGS, "human36m")
     source = set(SPLITS["dev_source"].subjects)
-    for name in ("dev_small", "dev_long", "unseen"):
+    for name in ("dev_small", "dev_long", "unseen", "unseen2"):
         assert not source & set(SPLITS[name].subjects)
     developed = SPLITS["dev_small"], SPLITS["dev_long"]
-    assert not any(set(split.subjects) & set(SPLITS["unseen"].subjects) for split in developed)
+    for name in ("unseen", "unseen2"):
+        assert not any(set(split.subjects) & set(SPLITS[name].subjects) for split in developed)
 
 
 def test_a_split_of_real_motion(mocap: Path, tmp_path: Path) -> None:

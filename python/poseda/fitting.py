@@ -151,11 +151,12 @@ def _solved_on_tree(
         joint, parent, both, joint_side, parent_side: (J-1, N).
         parents: (J-1,) of joints 1 to J-1, each before its children.
     """
-    nothing = torch.zeros_like(joint[:1])
-    to = torch.tensor(parents, device=joint.device)
-    diagonal = torch.cat((nothing, joint)).index_add(0, to, parent)
-    side = torch.cat((nothing, joint_side)).index_add(0, to, parent_side)
-    diagonals, sides = list((diagonal * (1 + DAMPING)).unbind()), list(side.unbind())
+    nothing = torch.zeros_like(joint[0])
+    diagonals, sides = [nothing, *joint.unbind()], [nothing, *joint_side.unbind()]
+    for bone, at in enumerate(parents):
+        diagonals[at] = diagonals[at] + parent[bone]
+        sides[at] = sides[at] + parent_side[bone]
+    diagonals = [diagonal * (1 + DAMPING) for diagonal in diagonals]
     for bone in reversed(range(len(parents))):
         share = both[bone] / diagonals[bone + 1]
         diagonals[parents[bone]] = diagonals[parents[bone]] - share * both[bone]

@@ -74,7 +74,7 @@ class Aligned:
         self.local = _local(task) if own.lpa else None
         self.warmup = task.settings.warmup if self.local is not None else 0
         self.up = up_directions(task.source.poses)  # (M, 3) of each source pose's camera
-        self.reading = Reading(own, task.source.poses, task.target.poses)
+        self.reading = Reading(own, task.source.poses, task.target.poses, self.up)
         # Which pairs of a batch are fitted target poses, and which are such seen from elsewhere.
         batch = task.settings.batch
         place = own_rows(torch.arange(batch, device=task.source.device))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 #: deviation of the height of the lower foot's ankle over the ground, metres
 FOOT_NOISE = 0.05
-#: deviation of the direction in which people lean from up, radians
-LEAN_NOISE = 0.3
-#: radians; a plane whose normal is further from there is no ground, but what people at one place do
-FURTHEST = 0.9
+#: deviation of a person's stature from that by which depths are read, as a share of it
+STATURE_NOISE = 0.3
+#: deviation of the direction of torsos on the median from up, radians
+TORSO_NOISE = 0.3
 #: frames of a video of which only one says something new
-FRAMES_ALIKE = 200
+FRAMES_ALIKE = 60
 #: of a residual over its deviation, from which its frame counts less (Cauchy)
 CAUCHY = 2.0
 STEPS = 8
@@ -23,8 +21,31 @@ NEAREST = 1.0
 TINY = 1e-12
 
 
+class Groups:
+    """Sums over the rows of groups, which on a GPU come out alike each time.
+
+    Args:
+        group: (N,) from 0.
+        count: G.
+    """
+
+    def __init__(self, group: Tensor, count: int) -> None:
+        self.order = group.argsort(stable=True)
+        self.sizes = group.bincount(minlength=count).tolist()
+
+    def sums(self, values: Tensor) -> Tensor:
+        """(N, ...) to (G, ...)."""
+        parts = values.index_select(0, self.order).split(self.sizes)
+        return torch.stack([part.sum(0) for part in parts])
+
+
 def ground_normals(
-    feet: Tensor, seen: Tensor | None, camera: Tensor, lean: Tensor, depth_noise: float
+    feet: Tensor,
+    seen: Tensor | None,
+    camera: Tensor,
+    person: Tensor,
+    torso: Tensor,
+    depth_noise: float,
 ) -> tuple[Tensor, Tensor]:
     """The normals of the planes on which people walk.
 
@@ -36,16 +57,18 @@ def ground_normals(
 
     is minimised, which is an eigenvalue problem (total least squares), reweighted for those who
     jump or sit: a plane through the points themselves would tilt towards the rays, along which
-    depths err. An error of all depths by one factor, or a lean of all predicted bodies, hardly
-    tilts it. It is weighed against the direction in which people lean, to which it falls back where
-    few frames, or feet at one place, tell the plane, or where the plane is none to stand on.
+    depths err. One camera does not see stature: where it is not as believed, all depths of a person
+    err by one factor, and so does h; each person has an own one, near to the others'. The plane is
+    weighed against the direction of the torsos, to which it falls back where few frames, or feet at
+    one place, tell it.
 
     Args:
         feet: (N, 2, 3) metres, camera frame, both ankles. Those nearer than `NEAREST` and those
             that are not finite are left out.
         seen: (N, 2) which of them were seen; None: all.
         camera: (N,) its number, from 0.
-        lean: (C, 3) unit vectors, in which direction people lean on the median; one that is no
+        person: (N,) who it is, from 0.
+        torso: (C, 3) unit vectors, in which direction torsos point on the median; one that is no
             direction counts as the camera's upward axis.
         depth_noise: deviation of the depth of a foot, as a share of it.
 
@@ -58,56 +81,61 @@ def ground_normals(
     place = torch.where(counts[..., None], feet, torch.ones_like(feet)).double()
     rows = torch.cat((place, torch.ones_like(place[..., :1])), -1) / place[..., 2:]  # (N, 2, 4)
     noise = place.new_tensor([FOOT_NOISE**2] * 3 + [depth_noise**2])
-    known = lean.norm(dim=1, keepdim=True) > TINY
-    lean = torch.where(known, lean, lean.new_tensor([0.0, -1.0, 0.0])).double()
-    plane = torch.cat((lean, torch.zeros_like(lean[:, :1])), 1)
-    deviation = torch.zeros_like(lean[:, 0])
+    known = torso.norm(dim=1, keepdim=True) > TINY
+    torso = torch.where(known, torso, torso.new_tensor([0.0, -1.0, 0.0])).double()
+    pairs, group = torch.stack((camera, person), 1).unique(dim=0, return_inverse=True)
+    of = pairs[:, 0]  # the camera of each group
+    groups, cameras = Groups(group, len(pairs)), Groups(of, len(torso))
+    plane = torch.cat((torso, torch.zeros_like(torso[:, :1])), 1).index_select(0, of)
     for step in range(STEPS):
-        height = (place * plane[camera, None, :3]).sum(-1)
+        height = (place * plane[group, None, :3]).sum(-1)
         lower = height.where(counts, torch.inf).argmin(1, keepdim=True)
         row = rows.take_along_dim(lower[..., None], 1)[:, 0]
         weight = counts.take_along_dim(lower, 1)[:, 0].double()
+        # of n.r d + h: as it is, and as its noise explains
+        square = ((row * plane[group]).sum(-1) / row[:, 3]).square()
+        variance = (noise * plane.square()).sum(-1)[group]
         if step > 0:
-            residual = (row * plane[camera]).sum(-1) / row[:, 3]
-            variance = (noise * plane.square()).sum(-1)[camera]
-            weight = weight / (1 + residual.square() / (CAUCHY**2 * variance))
-        plane, deviation = _planes(row, weight, camera, lean, noise)
-    near = (plane[:, :3] * lean).sum(1) > math.cos(FURTHEST)
-    normal = torch.where(near[:, None], plane[:, :3], lean)
-    deviation = torch.where(near, deviation, LEAN_NOISE)
+            weight = weight / (1 + square / (CAUCHY**2 * variance))
+        sums = groups.sums(torch.stack((weight * square, weight * variance, weight), 1))
+        square, variance, count = cameras.sums(sums).clamp(min=TINY).unbind(1)
+        excess = (square / variance).clamp(min=1) if step > 0 else torch.ones_like(square)
+        outer = groups.sums(weight[:, None, None] * row[:, :, None] * row[:, None, :])
+        far = outer[:, 3, 3, None, None]  # the sum of 1 / d^2, by which a row's noise goes
+        told = outer - excess[of, None, None] * far * noise.diag()
+        scale = cameras.sums(outer[:, 3, 3]).clamp(min=TINY) / count
+        told = told / (FRAMES_ALIKE * excess * variance / count * scale)[of, None, None]
+        normal, height, deviation = _planes(told, plane[:, 3], of, cameras, torso)
+        plane = torch.cat((normal.index_select(0, of), height), 1)
     return normal.to(feet.dtype), deviation.to(feet.dtype)
 
 
 def _planes(
-    row: Tensor, weight: Tensor, camera: Tensor, lean: Tensor, noise: Tensor
-) -> tuple[Tensor, Tensor]:
-    """(C, 4) normals and heights of cameras, and (C,) deviations of the normals.
+    told: Tensor, height: Tensor, of: Tensor, cameras: Groups, torso: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(C, 3) normals, (G, 1) heights and (C,) deviations of normals. The heights are eliminated:
+    first that of each group, which lies `STATURE_NOISE` from its camera's, then these.
 
     Args:
-        row: (N, 4) u, v, 1, 1 / d.
-        weight: (N,) how much it counts.
-        camera: (N,).
-        lean: (C, 3).
-        noise: (4,) variances of the coordinates of a row, over those of its 1 / d.
+        told: (G, 4, 4) what rows say of normal and height: the inverse of a covariance.
+        height: (G,) about how high the groups' cameras are, metres; 0: all alike.
+        of: (G,) cameras.
+        torso: (C, 3).
     """
-    outer = weight[:, None, None] * row[:, :, None] * row[:, None, :]
-    square = row.new_zeros(len(lean), 4, 4).index_add(0, camera, outer)
-    count = row.new_zeros(len(lean)).index_add(0, camera, weight).clamp(min=TINY)
-    scale = square[:, 3, 3].clamp(min=TINY)
-    whiten = (scale[:, None] * noise).rsqrt()
-    values, vectors = torch.linalg.eigh(whiten[:, :, None] * square * whiten[:, None, :])
-    least, best = values[:, :1].clamp(min=1), whiten * vectors[..., 0]
-    best = best / best[:, :3].norm(dim=1, keepdim=True).clamp(min=TINY)
-    variance = least * (noise * best.square()).sum(1, keepdim=True) * (scale / count)[:, None]
-    # What rows say beyond noise, over the variance of one of them. h is then eliminated.
-    excess = (values - least).clamp(min=0) / (FRAMES_ALIKE * variance)
-    vectors = vectors / whiten[:, :, None]
-    told = (vectors * excess[:, None, :]) @ vectors.mT
-    side, corner = told[:, :3, 3], told[:, 3, 3, None].clamp(min=TINY)
-    normals = told[:, :3, :3] - side[:, :, None] * side[:, None, :] / corner[..., None]
-    across = torch.eye(3, dtype=row.dtype, device=row.device) - lean[:, :, None] * lean[:, None, :]
-    sure, directions = torch.linalg.eigh(normals + across / LEAN_NOISE**2)
+    own = told[..., 3]
+    stiff = 1 / (STATURE_NOISE * height).square().clamp(min=TINY)
+    own_share = own / (own[:, 3] + stiff)[:, None]
+    together = cameras.sums(told - own_share[:, :, None] * own[:, None, :])
+    side, corner = together[:, :3, 3], together[:, 3, 3, None].clamp(min=TINY)
+    values, vectors = torch.linalg.eigh(
+        together[:, :3, :3] - side[:, :, None] * side[:, None, :] / corner[..., None]
+    )
+    normals = (vectors * values.clamp(min=0)[:, None, :]) @ vectors.mT
+    across = torch.eye(3, dtype=told.dtype, device=told.device)
+    across = across - torso[:, :, None] * torso[:, None, :]
+    sure, directions = torch.linalg.eigh(normals + across / TORSO_NOISE**2)
     normal = directions[..., 0]
-    normal = normal * (normal * lean).sum(1, keepdim=True).sign()
-    height = -(side * normal).sum(1, keepdim=True) / corner
-    return torch.cat((normal, height), 1), (1 / sure[:, 1:]).mean(1).sqrt()
+    normal = normal * (normal * torso).sum(1, keepdim=True).sign()
+    plane = torch.cat((normal, -(side * normal).sum(1, keepdim=True) / corner), 1)[of]
+    heights = plane[:, 3:] - (own_share * plane).sum(1, keepdim=True)
+    return normal, heights, (1 / sure[:, 1:]).mean(1).sqrt()

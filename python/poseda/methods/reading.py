@@ -17,14 +17,14 @@ from poseda.config import AlignedSettings
 from poseda.data.poseset import PoseSet
 from poseda.data.sampler import select_rows
 from poseda.fitting import MIN_LENGTH, fitted_depths, on_rays
-from poseda.methods.viewpoint import forward_lean, ground_of, rotation_between, seen_leans
+from poseda.methods.viewpoint import camera_ups, forward_lean, rotation_between, tilts
 from poseda.networks.lifters import lift_poses
 from poseda_ext import augment, bones
 
 #: deviation of the depth of a foot as it is read, as a share of it
 FOOT_DEPTH_NOISE = 0.02
-#: of the deviations of a camera's up, by which people may seem to lean without being turned
-BELIEVED = 2.0
+#: deviations by which people may seem to lean without being turned upright
+BELIEVED = 3.0
 #: of the depths that a lifter says now; the rest is what was said before
 NEW_SHARE = 0.5
 
@@ -36,6 +36,7 @@ class Reading:
         settings: of the method.
         source: labelled poses, whose bodies anchor the size.
         target: poses without 3D.
+        up: (M, 3) of each source pose's camera.
 
     Attributes:
         asked: () how often the lifter was asked.
@@ -45,7 +46,9 @@ class Reading:
         depth: (N, J) metres, the fitted depth of each joint; 0 before the lifter was asked.
     """
 
-    def __init__(self, settings: AlignedSettings, source: PoseSet, target: PoseSet) -> None:
+    def __init__(
+        self, settings: AlignedSettings, source: PoseSet, target: PoseSet, up: Tensor
+    ) -> None:
         assert source.pose3d is not None
         self.settings = settings
         self.poses = target
@@ -53,7 +56,7 @@ class Reading:
         device = source.pose3d.device
         self.groups = _groups(skeleton.bone_groups, skeleton.num_bones, device)
         self.usual = bones(source.pose3d, skeleton).norm(dim=-1).median(0).values  # (J-1,)
-        self.forward = forward_lean(source)
+        self.forward = forward_lean(source, up)
         self.stature = stature_of_bones(self.usual, skeleton)
         if settings.height is not None:
             self.stature = torch.full_like(self.stature, settings.height)
@@ -103,7 +106,7 @@ class Reading:
     def _upright(self, predicted: Tensor) -> tuple[Tensor, Tensor]:
         """(N, J, 3) poses turned about a horizontal axis, all before a camera alike, until people
         lean forward as far as the source's, and (N, 3) which way is up. Where that is little by
-        what is known of the ground, the lifter is believed instead."""
+        how well it is known, the lifter is believed instead."""
         body, scale = self._measured(predicted)
         scaled = predicted * scale
         place = on_rays(
@@ -112,13 +115,15 @@ class Reading:
             self._depths(scaled, scaled[..., 2], body),
         )
         known = dataclasses.replace(self.poses, pose3d=place)
-        camera, up, deviation = ground_of(known, FOOT_DEPTH_NOISE)
-        lean = seen_leans(predicted, up, camera, self.forward, self.skeleton)
-        square = lean.square().sum(1, keepdim=True)
-        wrong = lean * square / (square + (BELIEVED * deviation[:, None]).square())
-        upright = normalize(up + lean - wrong, dim=-1)
-        turn = rotation_between(normalize(up + lean, dim=-1), upright)[camera]
-        return augment(predicted, rotation=turn, skeleton=self.skeleton).pose3d, upright[camera]
+        camera, up, deviation = camera_ups(known, FOOT_DEPTH_NOISE)
+        tilt, unsure = tilts(predicted, up, camera, self.forward, self.skeleton)
+        square = tilt.square().sum(1, keepdim=True)
+        believed = (BELIEVED * deviation[:, None]).square()
+        view = normalize(up + tilt * believed / (square + believed), dim=-1)
+        believed = believed + unsure[:, None].square()
+        upright = normalize(up + tilt * believed / (square + believed), dim=-1)
+        turn = rotation_between(normalize(up + tilt, dim=-1), upright)[camera]
+        return augment(predicted, rotation=turn, skeleton=self.skeleton).pose3d, view[camera]
 
     def _measured(self, predicted: Tensor) -> tuple[Tensor, Tensor]:
         """(S, J-1) the bones of each subject, and (N, 1, 1) the size of bodies over that which the

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from poseda.data.poseset import PoseSet
-from poseda.methods.ground import ground_normals
+from poseda.methods.ground import TORSO_NOISE, Groups, ground_normals
 from poseda_ext import Skeleton
 
 #: deviation of the depth of a foot, as a share of it, in labels
 LABEL_NOISE = 0.005
+FEET = ("RFoot", "LFoot")
+#: deviation between people of how far they lean forward
+FORWARD_NOISE = 0.15
 #: iterations, after which the direction no longer moves by a tenth of a degree
 WEISZFELD = 20
 #: between directions, below which one no longer pulls harder
@@ -23,7 +27,7 @@ MIN_SINE = 1e-6
 
 
 def up_directions(poses: PoseSet) -> Tensor:
-    """Which way is up for each pose's camera, as `ground_of` labels say.
+    """Which way is up for each pose's camera, as `camera_ups` from labels.
 
     Args:
         poses: N, labelled.
@@ -36,57 +40,63 @@ def up_directions(poses: PoseSet) -> Tensor:
     """
     if poses.pose3d is None:
         raise ValueError(f"{poses.name}: has no pose3d, expected a labelled source")
-    camera, up, _ = ground_of(poses, LABEL_NOISE)
+    camera, up, _ = camera_ups(poses, LABEL_NOISE)
     return up[camera]
 
 
-def ground_of(poses: PoseSet, depth_noise: float) -> tuple[Tensor, Tensor, Tensor]:
+def camera_ups(poses: PoseSet, depth_noise: float) -> tuple[Tensor, Tensor, Tensor]:
     """Which way is up for each camera: the normal of the ground that its people walk on, and where
-    they hardly walk, the geometric median of the directions from pelvis to thorax.
+    they hardly walk, or the skeleton has no feet, the geometric median of the directions from
+    pelvis to thorax.
 
     A canonical file does not say how cameras are tilted, and a tilted camera's y axis is not the
     vertical. People are upright more often than not, but they lean to where they go, and a lifter
     that does not know a camera sees all of its people lean: medians are off by 10 to 40 degrees,
-    and the ground, with the same lifter's depths, by 0 to 4 (docs/aligned.md). A camera that moves
+    and the ground, with the same lifter's depths, by 0 to 5 (docs/aligned.md). A camera that moves
     or rolls, or one number for several cameras, gets one direction all the same.
 
     Args:
         poses: N, with 3D. Poses relative to their root tell no ground.
-        depth_noise: deviation of the depths of their feet, as a share of them.
+        depth_noise: deviation of the depths of their feet, as a share of them, but for one factor
+            of each person.
 
     Returns:
         (N,) which of the C cameras saw a pose, (C, 3) unit vectors, camera frame, and (C,) their
         deviations, radians.
     """
     assert poses.pose3d is not None
-    cameras, camera = poses.camera.to(poses.pose3d.device).unique(return_inverse=True)
-    torso = normalize(_torso(poses.pose3d, poses.skeleton), dim=-1)
-    lean = _geometric_medians(torso, camera, len(cameras))
-    feet = [poses.skeleton.names.index(name) for name in ("RFoot", "LFoot")]
+    device, names = poses.pose3d.device, poses.skeleton.names
+    cameras, camera = poses.camera.to(device).unique(return_inverse=True)
+    torso = normalize(_torso(poses.pose3d, poses.skeleton), dim=-1).nan_to_num()
+    median = _geometric_medians(torso, Groups(camera, len(cameras)), camera)
+    if not {*FEET} <= {*names}:
+        return camera, median, torch.full_like(median[:, 0], TORSO_NOISE)
+    feet = [names.index(name) for name in FEET]
     seen = None if poses.seen is None else poses.seen[:, feet]
-    return camera, *ground_normals(poses.pose3d[:, feet], seen, camera, lean, depth_noise)
+    person = torch.from_numpy(np.unique(poses.subject, return_inverse=True)[1]).to(device)
+    return camera, *ground_normals(poses.pose3d[:, feet], seen, camera, person, median, depth_noise)
 
 
-def forward_lean(poses: PoseSet) -> Tensor:
-    """How far people lean forward on average, with clothes and the place of joints: 0.3 in the
-    motion of CMU.
+def forward_lean(poses: PoseSet, up: Tensor) -> Tensor:
+    """How far people lean forward on average, by where their joints are held to be.
 
     Args:
         poses: N, labelled.
+        up: (N, 3) unit vectors.
 
     Returns:
         () horizontal over vertical extent of the torso.
     """
     assert poses.pose3d is not None
-    lean, forward = _leans(poses.pose3d, up_directions(poses), poses.skeleton)
-    return (lean * forward).sum(-1).mean()
+    lean, facing = _leans(poses.pose3d, up, poses.skeleton)
+    return (lean * facing).sum(-1).mean()
 
 
-def seen_leans(
+def tilts(
     pose3d: Tensor, up: Tensor, camera: Tensor, forward: Tensor, skeleton: Skeleton
-) -> Tensor:
-    """How all people before a camera seem to lean, beyond how far people lean forward. That is how
-    a lifter's poses are tilted which does not know the camera's view.
+) -> tuple[Tensor, Tensor]:
+    """How far all people before a camera seem to lean, beyond how far people lean forward. That is
+    how a lifter's poses are tilted which does not know the camera's view.
 
     Args:
         pose3d: (N, J, 3) camera frame, relative to joint 0.
@@ -96,16 +106,21 @@ def seen_leans(
         skeleton: J joints.
 
     Returns:
-        (C, 3) horizontal vectors, over the vertical extent of the torso.
+        (C, 3) horizontal vectors, over the vertical extent of the torso, and (C,) their deviations,
+        since other people lean forward otherwise: nothing where they face all ways,
+        `FORWARD_NOISE` where all face one.
     """
-    lean, ahead = _leans(pose3d, up[camera], skeleton)
-    sums = torch.zeros_like(up).index_add(0, camera, lean - forward * ahead)
-    return sums / camera.bincount(minlength=len(up)).clamp(min=1)[:, None]
+    lean, facing = _leans(pose3d, up[camera], skeleton)
+    groups = Groups(camera, len(up))
+    count = camera.bincount(minlength=len(up)).clamp(min=1)[:, None]
+    tilt = groups.sums((lean - forward * facing).nan_to_num()) / count
+    one_way = (groups.sums(facing.nan_to_num()) / count).norm(dim=1)
+    return tilt, FORWARD_NOISE * one_way
 
 
 def _leans(pose3d: Tensor, up: Tensor, skeleton: Skeleton) -> tuple[Tensor, Tensor]:
     """(N, 3) by how much torsos lean, horizontal over vertical extent, at most 1; and (N, 3) unit
-    vectors in which direction they face."""
+    vectors in which direction bodies face."""
     torso = normalize(_torso(pose3d, skeleton), dim=-1)
     upright = (torso * up).sum(-1, keepdim=True)
     lean = (torso - upright * up) / upright.clamp(min=MIN_UPRIGHT)
@@ -118,13 +133,12 @@ def _torso(pose3d: Tensor, skeleton: Skeleton) -> Tensor:
     return pose3d[:, skeleton.bone("Thorax") + 1] - pose3d[:, 0]
 
 
-def _geometric_medians(directions: Tensor, group: Tensor, groups: int) -> Tensor:
+def _geometric_medians(directions: Tensor, groups: Groups, group: Tensor) -> Tensor:
     """(G, 3) the directions of least total distance to those of a group (N, 3), by Weiszfeld's
     iteration: who lies counts no more than who leans."""
     weight = torch.ones_like(directions[:, :1])
     for _ in range(WEISZFELD + 1):
-        sums = directions.new_zeros(groups, 3).index_add(0, group, weight * directions)
-        median = normalize(sums, dim=-1)
+        median = normalize(groups.sums(weight * directions), dim=-1)
         distance = (directions - median[group]).norm(dim=1, keepdim=True)
         weight = 1 / distance.clamp(min=MIN_DISTANCE)
     return median
