@@ -16,7 +16,7 @@ from poseda.methods import check_method
 from poseda.networks.lifters import LIFTERS
 from poseda.plan import Job, changed
 from poseda.protocol import PROTOCOLS
-from poseda.report import COLUMNS
+from poseda.report import COLUMNS, schedules
 from poseda.reproduce import BUDGETS, RECIPES, Request, parse_changes, plans
 from poseda.tables import PAIRS, PREPARED, TABLES, how_to_make
 from poseda.tables.table import Line, Table
@@ -78,6 +78,20 @@ def test_recipes_of_a_budget_go_to_the_rows_of_their_lifter_unless_given() -> No
     steps = {plan.settings_of(row).lifter: plan.settings_of(row).pretrain.steps
              for row in plan.variants}  # fmt: skip
     assert steps["sem_gcn"] == 2 * steps["st_gcn"] == 100 * 1524
+
+
+def test_the_protocol_says_how_each_lifter_was_trained() -> None:
+    (plan,) = plans(Request(TABLES["open-table4"], budget="cpu")).values()
+    said = schedules(plan, [])
+    for lifters, at in (("sem_gcn, st_gcn", 0.01), ("simple_baseline, videopose3d", 0.003)):
+        assert {*lifters.split(", ")} <= {*LIFTERS}
+        assert re.search(rf"pre-training 3,000 steps of 128 at {at} falling to {0.16 * at:g}", said)
+    assert said.count("pre-training") == 2
+    one = schedules(plan, [{"row": "VideoPose3D, control"}])
+    assert one == (
+        "pre-training 3,000 steps of 128 at 0.003 falling to 0.00048, then 3,000 steps of 128 + "
+        "128 at 0.002 falling to 0"
+    )
 
 
 def test_a_row_that_stands_in_several_tables_has_the_same_numbers() -> None:
@@ -231,6 +245,8 @@ def test_a_table_of_what_is_done_so_far(
     assert "- not there: RR, seed 0: not trained yet" in said
     assert "- not there: PoseDA, seed 1: not trained yet" in said
     assert {*tmp_path.rglob("lifter.safetensors")} == trained
+    line = refused(capsys, "reproduce", "poseda-table6", *given, "--so-far", "--dry-run")
+    assert "dry_run, so_far: got both" in line
     other = ("--so-far", "--set", "adapt.steps=5", "width=8", "pretrain.steps=4")
     line = refused(capsys, "reproduce", "poseda-table6", *given, *other)
     assert "started with other settings" in line

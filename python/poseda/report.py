@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from poseda import figures
+from poseda.config import Settings
 from poseda.data import PoseSet
 from poseda.data.sampler import Sampler
 from poseda.experiment import described, load_data
@@ -112,7 +113,6 @@ def protocol(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
     settings = plan.settings
     source, target = load_data(settings)
     poses = f"{rows[0]['poses']:,} test poses" if rows else "no labelled test poses"
-    adapt, pretrain = settings.adapt, settings.pretrain
     if rows:
         lifters = {
             (row["lifter"], row["width"], row["normalization"]): row["protocol_about"]
@@ -131,22 +131,42 @@ def protocol(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
         f"{name}, width {width}{'' if how == 'screen' else f', input normalised by {how}'}"
         for name, width, how in lifters
     ]
+    seeds = ", ".join(str(seed) for seed in plan.seeds)
+    return (
+        f"{_said(source)} to {_said(target)}, {poses}; "
+        f"{next(iter(lifters.values()))}; 2D as in the files; {', '.join(networks)}, "
+        f"{settings.precision}; {schedules(plan, rows)}; "
+        f"seeds {seeds}, ± is their standard deviation. Control: "
+        "as many more steps on source alone. Oracle: fine-tuned with the 3D of the target's train "
+        "part. MPJPE (also by camera class, and on the source's test part), PA-MPJPE and N-MPJPE "
+        "in mm, PCK at 150 mm and AUC in per cent."
+    )
+
+
+def schedules(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
+    """How long and how fast lifters were trained, each kind that differs named by its lifters."""
+    names = {row["row"] for row in rows}
+    lifters: dict[str, dict[str, None]] = {}
+    for variant in plan.variants:
+        if not names or variant.name in names:
+            settings = plan.settings_of(variant)
+            lifters.setdefault(_schedule(settings), {})[settings.lifter] = None
+    if len(lifters) == 1:
+        return next(iter(lifters))
+    return "; ".join(f"{', '.join(of)}: {schedule}" for schedule, of in lifters.items())
+
+
+def _schedule(settings: Settings) -> str:
+    adapt, pretrain = settings.adapt, settings.pretrain
     start = (
         f"weights from {settings.weights}"
         if settings.weights
         else f"pre-training {pretrain.steps:,} steps of {pretrain.batch} at {pretrain.lr:g} "
         f"falling to {pretrain.final_lr:g}"
     )
-    seeds = ", ".join(str(seed) for seed in plan.seeds)
     return (
-        f"{_said(source)} to {_said(target)}, {poses}; "
-        f"{next(iter(lifters.values()))}; 2D as in the files; {', '.join(networks)}, "
-        f"{settings.precision}; {start}, then "
-        f"{adapt.steps:,} steps of {adapt.batch} + {adapt.batch} at {adapt.lr:g} falling to 0; "
-        f"seeds {seeds}, ± is their standard deviation. Control: "
-        "as many more steps on source alone. Oracle: fine-tuned with the 3D of the target's train "
-        "part. MPJPE (also by camera class, and on the source's test part), PA-MPJPE and N-MPJPE "
-        "in mm, PCK at 150 mm and AUC in per cent."
+        f"{start}, then {adapt.steps:,} steps of {adapt.batch} + {adapt.batch} at {adapt.lr:g} "
+        "falling to 0"
     )
 
 
