@@ -15,6 +15,8 @@ TORSO_NOISE = 0.3
 FRAMES_ALIKE = 60
 #: of a residual over its deviation, from which its frame counts less (Cauchy)
 CAUCHY = 2.0
+#: of noise over what is expected
+MOST_EXCESS = 100.0
 STEPS = 8
 #: metres; a foot that is nearer is left out, such as one of a pose relative to its root
 NEAREST = 1.0
@@ -97,17 +99,43 @@ def ground_normals(
         variance = (noise * plane.square()).sum(-1)[group]
         if step > 0:
             weight = weight / (1 + square / (CAUCHY**2 * variance))
-        sums = groups.sums(torch.stack((weight * square, weight * variance, weight), 1))
-        square, variance, count = cameras.sums(sums).clamp(min=TINY).unbind(1)
-        excess = (square / variance).clamp(min=1) if step > 0 else torch.ones_like(square)
-        outer = groups.sums(weight[:, None, None] * row[:, :, None] * row[:, None, :])
-        far = outer[:, 3, 3, None, None]  # the sum of 1 / d^2, by which a row's noise goes
-        told = outer - excess[of, None, None] * far * noise.diag()
-        scale = cameras.sums(outer[:, 3, 3]).clamp(min=TINY) / count
-        told = told / (FRAMES_ALIKE * excess * variance / count * scale)[of, None, None]
+        else:  # nothing is known of the height yet
+            square = variance
+        told = _told(row, weight, square, variance, noise, groups, cameras, of)
         normal, height, deviation = _planes(told, plane[:, 3], of, cameras, torso)
         plane = torch.cat((normal.index_select(0, of), height), 1)
     return normal.to(feet.dtype), deviation.to(feet.dtype)
+
+
+def _told(
+    row: Tensor,
+    weight: Tensor,
+    square: Tensor,
+    variance: Tensor,
+    noise: Tensor,
+    groups: Groups,
+    cameras: Groups,
+    of: Tensor,
+) -> Tensor:
+    """(G, 4, 4) what rows say of normal and height beyond noise: the inverse of a covariance.
+
+    Args:
+        row: (N, 4) u, v, 1, 1 / d.
+        weight: (N,) how much it counts.
+        square: (N,) the residual of a row times d, squared.
+        variance: (N,) what is expected of that.
+        noise: (4,) variances of the coordinates of a row times d.
+        groups, cameras: rows to groups, and groups to cameras.
+        of: (G,) cameras.
+    """
+    sums = groups.sums(torch.stack((weight * square, weight * variance, weight), 1))
+    square, variance, count = cameras.sums(sums).clamp(min=TINY).unbind(1)
+    excess = (square / variance).clamp(1, MOST_EXCESS)  # of noise, over what is expected
+    outer = groups.sums(weight[:, None, None] * row[:, :, None] * row[:, None, :])
+    nearness = outer[:, 3, 3]  # the sum of 1 / d^2, by which a row's noise goes
+    scale = cameras.sums(nearness).clamp(min=TINY) / count * variance / count
+    told = outer - (excess[of] * nearness)[:, None, None] * noise.diag()
+    return told / (FRAMES_ALIKE * excess * scale)[of, None, None]
 
 
 def _planes(

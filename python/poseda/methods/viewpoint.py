@@ -52,8 +52,8 @@ def camera_ups(poses: PoseSet, depth_noise: float) -> tuple[Tensor, Tensor, Tens
     A canonical file does not say how cameras are tilted, and a tilted camera's y axis is not the
     vertical. People are upright more often than not, but they lean to where they go, and a lifter
     that does not know a camera sees all of its people lean: medians are off by 10 to 40 degrees,
-    and the ground, with the same lifter's depths, mostly by less than 5 (docs/aligned.md). A camera that moves
-    or rolls, or one number for several cameras, gets one direction all the same.
+    and the ground, with the same lifter's depths, mostly by less than 5 (docs/aligned.md). A camera
+    that moves or rolls, or one number for several cameras, gets one direction all the same.
 
     Args:
         poses: N, with 3D. Poses relative to their root tell no ground.
