@@ -6,7 +6,7 @@ Each target is made of real motion whose people are given other proportions, bef
 
 `cmu.npz` holds ``joints`` (F, 17, 3) in a world with z up, metres, and ``clip_start``,
 ``clip_len``, ``names``, ``subjects``, ``actions``, ``fps`` of each clip. ``unseen`` and
-``unseen2`` are for one look each, when a method is done; the first has been looked at.
+``unseen2`` were for one look each, when a method was done; both have been looked at.
 """
 
 from __future__ import annotations
