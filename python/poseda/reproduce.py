@@ -73,8 +73,8 @@ RECIPES: dict[Budget, dict[str, dict[str, Any]]] = {
             "pretrain.final_lr": 2e-2,
         },
     },
-    # Half a minute to four minutes for each training on one core; of the rates those with the least
-    # error on people of the source whom it was not trained on.
+    # Half a minute to four minutes for each training on one core. Of the rates tried, ones within
+    # 1.2 mm of the least error on held-out people of the source (docs/lifters.md).
     "cpu": {
         "simple_baseline": {"width": 256, **_rates(3e-3, 2e-3)},
         "videopose3d": {"width": 256, **_rates(3e-3, 2e-3)},
