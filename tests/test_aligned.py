@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from poseda.body import measured_lengths, stature_of_bones
 from poseda.config import AdaptSettings, AlignedSettings
@@ -19,6 +19,7 @@ from poseda.data.sampler import Sampler
 from poseda.data.synthetic import make_source, make_target
 from poseda.methods import make_method, reading
 from poseda.methods.aligned import Aligned
+from poseda.methods.method import labelled_rows
 from poseda.methods.viewpoint import rotation_between, up_directions
 from poseda.metrics import n_mpjpe
 from poseda.networks.lifters import make_lifter
@@ -51,10 +52,26 @@ def relative(poses: PoseSet) -> Tensor:
 
 @pytest.fixture
 def knowing(pose_sets: tuple[PoseSet, PoseSet], monkeypatch: pytest.MonkeyPatch) -> Tensor:
-    """A lifter that is never wrong on the target."""
+    """A lifter that is never wrong on the target, which is foreign all the same."""
     truth = relative(pose_sets[1].train)
-    monkeypatch.setattr(reading, "lift_poses", lambda lifter, poses: truth[: len(poses)])
+    knows(monkeypatch, truth)
+    monkeypatch.setattr(reading, "KNOWN", 0.0)
+    monkeypatch.setattr(reading, "FOREIGN", 0.5)
     return truth
+
+
+def knows(monkeypatch: pytest.MonkeyPatch, target: Tensor, source_off: float = 0.0) -> None:
+    """Lets every lifter see these poses of the target, and the source's, but for an error of these
+    metres in the depth of the head."""
+
+    def seen(lifter: nn.Module, poses: PoseSet) -> Tensor:
+        if poses.pose3d is None:  # the target, as a method is given it
+            return target
+        pose = relative(poses)
+        pose[:, poses.skeleton.names.index("Head"), 2] += source_off
+        return pose
+
+    monkeypatch.setattr(reading, "lift_poses", seen)
 
 
 def true_lengths(poses: PoseSet) -> Tensor:
@@ -132,7 +149,7 @@ def test_a_lifter_that_tilts_all_of_a_camera_is_turned_upright(
     tilted = augment(truth, rotation=angle, skeleton=target.skeleton).pose3d
 
     def read(poses: Tensor) -> tuple[float, float]:
-        monkeypatch.setattr(reading, "lift_poses", lambda lifter, target: poses)
+        knows(monkeypatch, poses)
         method = make((source, target))
         method.reading.refresh(method.lifter)
         off = (method.reading.view * up).sum(1).clamp(-1, 1).acos().mean()
@@ -380,6 +397,45 @@ def test_windows_move_as_one(
     torch.testing.assert_close(
         lengths, method.reading.body.expand_as(lengths), atol=1e-3, rtol=1e-2
     )
+
+
+@pytest.mark.parametrize("frames", [1, 5])
+def test_a_target_that_is_known_as_the_source_is_not_learned(
+    pose_sets: tuple[PoseSet, PoseSet], frames: int
+) -> None:
+    method = make((pose_sets[0], pose_sets[0]), frames)
+    ask(method)
+    assert method.describe()["foreign"] == 0
+    drawn = watched(method.source)
+    pairs, own = method.pairs(), labelled_rows(method.source, drawn[0])
+    torch.testing.assert_close(pairs.pose2d, own.pose2d, rtol=0, atol=0)
+    torch.testing.assert_close(pairs.pose3d, own.pose3d, rtol=0, atol=0)
+    assert bool(pairs.keep.all())
+    method.reading.foreign.fill_(0.25)
+    pairs, own = method.pairs(), labelled_rows(method.source, drawn[1])
+    made = (pairs.pose3d != own.pose3d).any(-1).any(-1)
+    for part in (method.is_fitted, method.is_turned):
+        assert 0 < made[part].sum() < 0.5 * part.sum()
+
+
+@pytest.mark.parametrize("worse_on", ["source", "target"])
+def test_a_target_stays_foreign(
+    pose_sets: tuple[PoseSet, PoseSet], monkeypatch: pytest.MonkeyPatch, worse_on: str
+) -> None:
+    source = pose_sets[0]
+    truth = relative(source.train)
+    far = truth.clone()
+    far[:, source.skeleton.names.index("Head"), 2] += 1.0
+    knows(monkeypatch, truth)
+    method = make((source, source))
+    ask(method, 1)
+    assert method.describe()["foreign"] == 0
+    knows(monkeypatch, *((far,) if worse_on == "target" else (truth, 1.0)))
+    ask(method, 1)
+    assert method.describe()["foreign"] == 1
+    knows(monkeypatch, truth)
+    ask(method, 1)
+    assert method.describe()["foreign"] == 1
 
 
 def test_lifter_is_asked_once_a_round(

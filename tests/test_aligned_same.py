@@ -10,11 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from poseda.config import AdaptSettings
+from poseda.config import AdaptSettings, AlignedSettings
 from poseda.data import PoseSet, load_pose_set
 from poseda.data.sampler import Sampler
 from poseda.experiment import evaluate_lifter
 from poseda.methods import make_method
+from poseda.methods.reading import Reading
+from poseda.methods.viewpoint import up_directions
 from poseda.training.loop import Schedule, Training
 from poseda.training.run_folder import RunFolder
 from poseda_ext import H36M_16
@@ -58,12 +60,33 @@ def train(
     return evaluate_lifter(lifter, source.test).mpjpe
 
 
-def test_no_harm_where_the_target_is_the_source(tmp_path: Path, source: PoseSet) -> None:
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory, source: PoseSet) -> Small:
+    """A lifter that knows the source."""
     torch.manual_seed(0)
-    start = Small()
-    train(tmp_path / "start", start, source, 3e-3, 1e-3, None)
+    lifter = Small()
+    train(tmp_path_factory.mktemp("start"), lifter, source, 3e-3, 1e-3, None)
+    return lifter
+
+
+def test_no_harm_where_the_target_is_the_source(
+    tmp_path: Path, source: PoseSet, start: Small
+) -> None:
     error = {}
     for method in ("control", "aligned"):
         lifter = copy.deepcopy(start)
         error[method] = train(tmp_path / method, lifter, source, 1e-3, 0.0, method)
     assert error["aligned"] < 1.02 * error["control"]
+
+
+def test_other_people_before_other_cameras_are_foreign(
+    mocap: Path, source: PoseSet, start: Small
+) -> None:
+    target = load_pose_set(mocap / "target_cmu.npz", skeleton=H36M_16).rows(slice(0, None, 5))
+    foreign = []
+    for there in (source.train, target.train):
+        up = up_directions(source.train)
+        reading = Reading(AlignedSettings(), source.train, there, up)
+        reading.refresh(start)
+        foreign.append(reading.describe()["foreign"].item())
+    assert foreign == [0, 1]

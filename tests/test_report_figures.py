@@ -66,6 +66,12 @@ def test_few_kept_pairs_are_warned_of(method: str, said: str) -> None:
     assert said in ", ".join(describe_pairs(method, {"kept": 0.2, "rotation_deg": 7.0}))
 
 
+def test_a_target_that_is_not_foreign_is_told() -> None:
+    said = {share: describe_pairs("aligned", {"kept": 1.0, "foreign": share}) for share in (0, 0.5)}
+    assert "knows the target" in said[0][1]
+    assert said[0.5][1:] == ["the target 50% foreign to the lifter"]
+
+
 def test_scalars_of_a_method_of_the_users_own_are_not_explained() -> None:
     assert describe_pairs("mine:Method", {"kept": 1.0, "rotation_deg": 7.0}) == [
         "100 % of the made pairs kept"

@@ -37,7 +37,7 @@ from torch.nn.functional import normalize
 from poseda.data.sampler import centre
 from poseda.distributed import own_rows
 from poseda.methods.lpa import LocalPoseAugmentation
-from poseda.methods.method import Pairs, Task
+from poseda.methods.method import Labelled, Pairs, Task, chosen, labelled_rows
 from poseda.methods.placing import placed_pairs
 from poseda.methods.reading import Reading
 from poseda.methods.viewpoint import rotation_between, up_directions
@@ -48,6 +48,8 @@ from poseda_ext.reference import MIN_BONE_LENGTH
 #: how often the lifter must have been asked before its poses are learned from: those of one that
 #: does not know viewpoint and body yet would stay wrong
 ASKED_BEFORE_FITTED = 2
+#: whose multiples, modulo 1, are spread evenly
+GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class Aligned:
@@ -80,6 +82,7 @@ class Aligned:
         place = own_rows(torch.arange(batch, device=task.source.device))
         self.is_fitted = place < own.fitted * batch
         self.is_turned = ~self.is_fitted & (place < (own.fitted + own.turned) * batch)
+        self.order = place.double() * GOLDEN % 1  # in which pairs are made, evenly over these parts
 
     def iterate(self, iteration: int) -> dict[str, Tensor]:
         """Asks the lifter at the start of every round."""
@@ -109,8 +112,9 @@ class Aligned:
         pose, up = self._with_turned(pose, rows, fitted, seen_there, turned)
         if own_scale is not None:
             own_scale = own_scale.masked_fill(turned[:, None], 0)
-        made_pairs = self._aligned(rows, pose, up, there, own_scale)
-        return self._with_fitted(made_pairs, fitted, seen_there, ready)
+        pairs = self._aligned(rows, pose, up, there, own_scale)
+        pairs = self._with_fitted(pairs, fitted, seen_there, ready)
+        return self._with_source(pairs, rows)
 
     def _aligned(
         self, rows: Tensor, pose: Tensor, up: Tensor, there: Tensor, own_scale: Tensor | None
@@ -153,16 +157,18 @@ class Aligned:
     def _with_fitted(self, made: Pairs, fitted: Tensor, seen_there: Tensor, ready: Tensor) -> Pairs:
         """Pairs of which some are target poses: what was seen of them, and how they are fitted."""
         own = ready & self.is_fitted
-        pose2d, pose3d = self.target.pose2d(seen_there), _middle(fitted)
+        as_seen = Labelled(self.target.pose2d(seen_there), _middle(fitted))
+        pose2d, pose3d, _ = chosen(own, as_seen, made)
         seen = self.target.seen(centre(seen_there))
         if seen is not None:  # joints that were not are fitted too, but not to be learned
             seen = seen | ~(ready & (self.is_fitted | self.is_turned))[:, None]
-        return Pairs(
-            torch.where(own.view(-1, *(1,) * (pose2d.dim() - 1)), pose2d, made.pose2d),
-            torch.where(own[:, None, None], pose3d, made.pose3d),
-            own | made.keep,
-            seen,
-        )
+        return Pairs(pose2d, pose3d, own | made.keep, seen)
+
+    def _with_source(self, made: Pairs, rows: Tensor) -> Pairs:
+        """Pairs, as many of them as the target is foreign; the others are the source's own."""
+        foreign = self.order < self.reading.foreign
+        pose2d, pose3d, seen = chosen(foreign, made, labelled_rows(self.source, rows))
+        return Pairs(pose2d, pose3d, made.keep | ~foreign, seen)
 
     def _augmented(self, rows: Tensor, made: Transformation) -> tuple[Tensor, Tensor]:
         """Source poses after local pose augmentation, but for the lengths, and those."""

@@ -118,10 +118,34 @@ class Method(Protocol):
 def labelled_pairs(sampler: Sampler, size: int) -> Labelled:
     """2D and root-relative 3D poses as the data set holds them; of a sampler of windows the 2D of
     all frames, and the 3D pose and the seen joints of the middle one."""
-    rows = sampler.rows(size)
+    return labelled_rows(sampler, sampler.rows(size))
+
+
+def labelled_rows(sampler: Sampler, rows: Tensor) -> Labelled:
+    """`labelled_pairs` of given rows."""
     middle = centre(rows)
     pose3d = sampler.pose3d(middle)
     return Labelled(sampler.pose2d(rows), pose3d - pose3d[:, :1], sampler.seen(middle))
+
+
+def chosen(first: Tensor, one: Labelled | Pairs, other: Labelled | Pairs) -> Labelled:
+    """Of each two pairs one.
+
+    Args:
+        first: (B,) where to take that of the first.
+        one: B pairs.
+        other: B pairs.
+    """
+    seen = None
+    if one.seen is not None or other.seen is not None:
+        everything = torch.ones_like(one.pose3d[..., 0], dtype=torch.bool)
+        this, that = (everything if part.seen is None else part.seen for part in (one, other))
+        seen = torch.where(first[:, None], this, that)
+    return Labelled(
+        torch.where(first.view(-1, *(1,) * (one.pose2d.dim() - 1)), one.pose2d, other.pose2d),
+        torch.where(first[:, None, None], one.pose3d, other.pose3d),
+        seen,
+    )
 
 
 class LabelledPairs:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from poseda.body import measured_lengths, stature_of_bones
+from poseda.body import stature_of_bones
 from poseda.config import AlignedSettings
 from poseda.data.poseset import PoseSet
 from poseda.data.sampler import select_rows
-from poseda.fitting import MIN_LENGTH, fitted_depths, on_rays
+from poseda.fitting import on_rays
+from poseda.methods.people import People
 from poseda.methods.viewpoint import camera_ups, forward_lean, rotation_between, tilts
 from poseda.networks.lifters import lift_poses
 from poseda_ext import augment, bones
@@ -27,6 +26,11 @@ FOOT_DEPTH_NOISE = 0.02
 BELIEVED = 3.0
 #: of the depths that a lifter says now; the rest is what was said before
 NEW_SHARE = 0.5
+#: Misfit on the target over that on the source, or the other way round. Up to the first a lifter
+#: knows the target as it knows the source, from the second on not at all (docs/aligned.md).
+KNOWN, FOREIGN = 1.2, 1.4
+#: source poses on which its misfit is measured, and how many of them are neighbours
+ASKED_POSES, NEIGHBOURS = 10_000, 200
 
 
 class Reading:
@@ -40,6 +44,8 @@ class Reading:
 
     Attributes:
         asked: () how often the lifter was asked.
+        foreign: () how little the lifter knew the target in any round: from 0, as well as the
+            source, to 1.
         view: (N, 3) up for each target pose's camera, or the direction of each one's torso.
         body: (S, J-1) metres, the bones of each subject of the target.
         subject: (N,) the subject of each target pose.
@@ -54,16 +60,19 @@ class Reading:
         self.poses = target
         self.skeleton = skeleton = source.skeleton
         device = source.pose3d.device
-        self.groups = _groups(skeleton.bone_groups, skeleton.num_bones, device)
         self.usual = bones(source.pose3d, skeleton).norm(dim=-1).median(0).values  # (J-1,)
         self.forward = forward_lean(source, up)
-        self.stature = stature_of_bones(self.usual, skeleton)
+        own_stature = stature_of_bones(self.usual, skeleton)
+        self.stature = own_stature
         if settings.height is not None:
-            self.stature = torch.full_like(self.stature, settings.height)
-        self.subject, self.subjects = _subjects(target, settings.per_subject, device)
+            self.stature = torch.full_like(own_stature, settings.height)
+        self.people = People(target, self.usual, self.stature, settings.per_subject)
+        self.familiar = People(_some(source), self.usual, own_stature, settings.per_subject)
+        self.groups, self.subject = self.people.groups, self.people.subject
         self.asked = torch.zeros((), device=device)
+        self.foreign = torch.zeros((), device=device)
         self.view = torch.zeros(len(target), 3, device=device)
-        self.body = self.usual.expand(self.subjects, -1).clone()
+        self.body = self.usual.expand(self.people.count, -1).clone()
         self.depth = torch.zeros(len(target), skeleton.num_joints, device=device)
         #: (N, J) metres behind the root, as the lifter said on average, for a body of this size
         self.behind = torch.zeros_like(self.depth)
@@ -75,26 +84,42 @@ class Reading:
     def refresh(self, lifter: nn.Module) -> None:
         """Reads all anew, as the lifter sees the target now."""
         predicted = lift_poses(lifter, self.poses)
+        body, scale = self.people.measured(predicted, self.body)
+        place = self.people.places(predicted * scale, body)
+        self._compare(self.people.misfit(place, predicted * scale), lifter)
         before = self.fitted()
         again = self.asked > 0
-        predicted = self._read_view(predicted, again)
-        body, scale = self._measured(predicted)
+        predicted = self._read_view(predicted, place, again)
+        body, scale = self.people.measured(predicted, self.body)
         self.change[1] = (body / self.body - 1).abs().mean()
         self.body.copy_(body)
         predicted = predicted * scale
         said = predicted[..., 2]
         self.behind.copy_(torch.where(again, self.behind.lerp(said, NEW_SHARE), said))
-        self.depth.copy_(self._depths(predicted, self.behind, body))
+        self.depth.copy_(self.people.depths(predicted, self.behind, body))
         fitted = self.fitted()
         moved = 1000 * (fitted - before).norm(dim=-1).mean()
         self.change[2] = torch.where(again, moved, torch.zeros_like(moved))
         self.change[3] = 1000 * (fitted - predicted).norm(dim=-1).mean()
         self.asked += 1
 
-    def _read_view(self, predicted: Tensor, again: Tensor) -> Tensor:
+    def _compare(self, here: Tensor, lifter: nn.Module) -> None:
+        """Says whether the lifter knows the target, whose poses it misfits so, as it knows the
+        source. Once a target was foreign it stays so: that a lifter learns its poses does not make
+        it the source."""
+        familiar = self.familiar
+        predicted = lift_poses(lifter, familiar.poses)
+        body, scale = familiar.measured(predicted, self.usual)
+        there = familiar.misfit(familiar.places(predicted * scale, body), predicted * scale)
+        ratio = here / there.clamp(min=1e-6)
+        apart = torch.maximum(ratio, 1 / ratio.clamp(min=1e-6))
+        foreign = ((apart - KNOWN) / (FOREIGN - KNOWN)).clamp(0, 1)
+        self.foreign.copy_(torch.maximum(self.foreign, foreign.nan_to_num(1.0)))
+
+    def _read_view(self, predicted: Tensor, place: Tensor, again: Tensor) -> Tensor:
         """Returns the poses, those before a camera turned as one where the lifter tilts them."""
         if self.settings.viewpoint == "camera":
-            predicted, view = self._upright(predicted)
+            predicted, view = self._upright(predicted, place)
         else:
             torso = self.skeleton.names.index("Thorax")
             view = normalize(predicted[:, torso] - predicted[:, 0], dim=-1)
@@ -103,17 +128,10 @@ class Reading:
         self.view.copy_(view)
         return predicted
 
-    def _upright(self, predicted: Tensor) -> tuple[Tensor, Tensor]:
+    def _upright(self, predicted: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
         """(N, J, 3) poses turned about a horizontal axis, all before a camera alike, until people
         lean forward as far as the source's, and (N, 3) which way is up. Where that is little by
         how well it is known, the lifter is believed instead."""
-        body, scale = self._measured(predicted)
-        scaled = predicted * scale
-        place = on_rays(
-            self.poses.pose2d,
-            self.poses.intrinsics,
-            self._depths(scaled, scaled[..., 2], body),
-        )
         known = dataclasses.replace(self.poses, pose3d=place)
         camera, up, deviation = camera_ups(known, FOOT_DEPTH_NOISE)
         tilt, unsure = tilts(predicted, up, camera, self.forward, self.skeleton)
@@ -124,40 +142,6 @@ class Reading:
         upright = normalize(up + tilt * believed / (square + believed), dim=-1)
         turn = rotation_between(normalize(up + tilt, dim=-1), upright)[camera]
         return augment(predicted, rotation=turn, skeleton=self.skeleton).pose3d, view[camera]
-
-    def _measured(self, predicted: Tensor) -> tuple[Tensor, Tensor]:
-        """(S, J-1) the bones of each subject, and (N, 1, 1) the size of bodies over that which the
-        lifter sees."""
-        poses = self.poses
-        body = measured_lengths(
-            predicted,
-            poses.pose2d,
-            poses.intrinsics,
-            poses.seen,
-            self.subject,
-            self.subjects,
-            self.skeleton,
-        )
-        body = self._alike(torch.where(body.isnan(), self.body, body)).clamp(min=MIN_LENGTH)
-        scale = self.stature / stature_of_bones(body, self.skeleton)
-        return body * scale[:, None], scale.index_select(0, self.subject)[:, None, None]
-
-    def _depths(self, predicted: Tensor, behind: Tensor, body: Tensor) -> Tensor:
-        """(N, J) metres, fitted to predicted poses but for how far joints are behind the root."""
-        return fitted_depths(
-            torch.cat((predicted[..., :2], behind[..., None]), -1),
-            self.poses.pose2d,
-            self.poses.intrinsics,
-            self.poses.seen,
-            body.index_select(0, self.subject),
-            self.skeleton,
-        )
-
-    def _alike(self, lengths: Tensor) -> Tensor:
-        """(S, J-1) lengths with one ratio to the source's for the bones of a group, such as left
-        and right."""
-        ratio = lengths / self.usual
-        return self.usual * (ratio @ self.groups.T / self.groups.sum(1) @ self.groups)
 
     def fitted(self, rows: Tensor | None = None) -> Tensor:
         """(..., J, 3) metres, the target's poses as they are known, relative to the root.
@@ -172,9 +156,11 @@ class Reading:
         return pose - pose[..., :1, :]
 
     def describe(self) -> dict[str, Tensor]:
-        """What the last round changed, which falls to nothing as the rounds converge; how far the
-        bodies lie from the source's; and how far the fitted poses from the predicted ones."""
+        """How foreign the target is; what the last round changed, which falls to nothing as the
+        rounds converge; how far the bodies lie from the source's; and how far the fitted poses from
+        the predicted ones."""
         return {
+            "foreign": self.foreign,
             "view_change_deg": self.change[0],
             "body_change": self.change[1],
             "body_ratio": (self.body / self.usual - 1).abs(),
@@ -190,20 +176,11 @@ class Reading:
             getattr(self, name).copy_(state[name])
 
 
-STATE = ("asked", "view", "body", "depth", "behind", "change")
+STATE = ("asked", "foreign", "view", "body", "depth", "behind", "change")
 
 
-def _groups(groups: Sequence[Sequence[int]], bones: int, device: torch.device) -> Tensor:
-    """(G, J-1) one where a bone belongs to a group."""
-    members = torch.zeros(len(groups), bones, device=device)
-    for group, member in zip(members, groups, strict=True):
-        group[list(member)] = 1
-    return members
-
-
-def _subjects(target: PoseSet, apart: bool, device: torch.device) -> tuple[Tensor, int]:
-    """(N,) which of the target's people each row is, and how many they are."""
-    if not apart:
-        return torch.zeros(len(target), dtype=torch.int64, device=device), 1
-    names, subject = np.unique(target.subject, return_inverse=True)
-    return torch.from_numpy(subject).to(device), len(names)
+def _some(poses: PoseSet) -> PoseSet:
+    """Some of many poses, evenly, and with neighbours in time, for lifters of windows."""
+    every = -(-len(poses) // ASKED_POSES)
+    rows = torch.arange(len(poses), device=poses.pose2d.device)
+    return poses.rows(rows[rows // NEIGHBOURS % every == 0])

@@ -117,8 +117,8 @@ _ENTRIES = {
     ),
 }
 METHODS = tuple(_ENTRIES)
-#: what a comparison is over, unless told otherwise: PoseDA, its halves and the yardsticks
-COMPARED = ("source-only", "control", "gpa", "lpa", "poseda", "oracle")
+#: what a comparison is over, unless told otherwise: PoseDA, its halves, ours and the yardsticks
+COMPARED = ("source-only", "control", "gpa", "lpa", "poseda", "aligned", "oracle")
 
 
 def title(name: str) -> str:

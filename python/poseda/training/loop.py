@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from poseda.data.sampler import Sampler
 from poseda.distributed import any_asks, average, part_random_states, world_size
-from poseda.methods.method import Labelled, Method, Pairs, labelled_pairs
+from poseda.methods.method import Labelled, Method, Pairs, chosen, labelled_pairs
 from poseda.networks.replicas import replicate
 from poseda.training.graphs import Step, load_optimizer
 from poseda.training.memory import keep_freed_memory
@@ -283,17 +283,13 @@ def squared_error(predicted: Tensor, pairs: Labelled) -> Tensor:
 def mix(own: Labelled, made: Pairs) -> Labelled:
     """Source and augmented pairs, 1:1. An augmented pair to leave out gives its place to the
     source pair of the same row, so that it touches neither the loss nor the batch norm."""
-    keep = made.keep[:, None, None]
-    keep2d = keep if own.pose2d.dim() == 3 else keep[..., None]
+    second = chosen(made.keep, made, own)
     seen = None
-    if own.seen is not None or made.seen is not None:
-        everything = torch.ones_like(own.pose3d[..., 0], dtype=torch.bool)
-        first, second = (everything if mask is None else mask for mask in (own.seen, made.seen))
-        seen = torch.cat((first, torch.where(made.keep[:, None], second, first)))
+    if second.seen is not None:
+        first = torch.ones_like(second.seen) if own.seen is None else own.seen
+        seen = torch.cat((first, second.seen))
     return Labelled(
-        torch.cat((own.pose2d, torch.where(keep2d, made.pose2d, own.pose2d))),
-        torch.cat((own.pose3d, torch.where(keep, made.pose3d, own.pose3d))),
-        seen,
+        torch.cat((own.pose2d, second.pose2d)), torch.cat((own.pose3d, second.pose3d)), seen
     )
 
 

@@ -1,0 +1,116 @@
+"""People who were seen, and what a lifter tells of their bodies and of how far their joints are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from poseda.body import measured_lengths, stature_of_bones
+from poseda.data.poseset import PoseSet
+from poseda.fitting import MIN_LENGTH, fitted_depths, on_rays
+
+
+class People:
+    """The people of a set of poses.
+
+    Args:
+        poses: of N poses the 2D is used, not the 3D.
+        usual: (J-1,) metres, the lengths of the source's people.
+        stature: () metres.
+        apart: whether those whom the set names are measured for themselves.
+
+    Attributes:
+        subject: (N,) whose each pose is, from 0.
+        count: S, how many people they are.
+        groups: (G, J-1) one where a bone belongs to a group, such as left and right.
+    """
+
+    def __init__(self, poses: PoseSet, usual: Tensor, stature: Tensor, apart: bool) -> None:
+        self.poses = poses
+        self.skeleton = poses.skeleton
+        self.usual, self.stature = usual, stature
+        self.groups = _groups(poses.skeleton.bone_groups, len(usual), usual.device)
+        self.subject, self.count = _subjects(poses, apart, usual.device)
+
+    def measured(self, predicted: Tensor, otherwise: Tensor) -> tuple[Tensor, Tensor]:
+        """The lengths of their bones, with one ratio to the source's for the bones of a group.
+
+        Args:
+            predicted: (N, J, 3) metres, as a lifter sees them.
+            otherwise: (S, J-1) or (J-1,) metres, for bones that no pose tells.
+
+        Returns:
+            (S, J-1) metres, and (N, 1, 1) their size over that which the lifter sees.
+        """
+        poses = self.poses
+        body = measured_lengths(
+            predicted,
+            poses.pose2d,
+            poses.intrinsics,
+            poses.seen,
+            self.subject,
+            self.count,
+            self.skeleton,
+        )
+        ratio = torch.where(body.isnan(), otherwise, body) / self.usual
+        ratio = ratio @ self.groups.T / self.groups.sum(1) @ self.groups
+        body = (self.usual * ratio).clamp(min=MIN_LENGTH)
+        scale = self.stature / stature_of_bones(body, self.skeleton)
+        return body * scale[:, None], scale.index_select(0, self.subject)[:, None, None]
+
+    def depths(self, predicted: Tensor, behind: Tensor, body: Tensor) -> Tensor:
+        """(N, J) metres, fitted to predicted poses but for how far joints are behind the root.
+
+        Args:
+            predicted: (N, J, 3) metres, in the scale of the bodies.
+            behind: (N, J) metres.
+            body: (S, J-1) metres.
+        """
+        return fitted_depths(
+            torch.cat((predicted[..., :2], behind[..., None]), -1),
+            self.poses.pose2d,
+            self.poses.intrinsics,
+            self.poses.seen,
+            body.index_select(0, self.subject),
+            self.skeleton,
+        )
+
+    def places(self, predicted: Tensor, body: Tensor) -> Tensor:
+        """(N, J, 3) metres, camera frame, where joints are that a lifter sees so.
+
+        Args:
+            predicted: (N, J, 3) metres, in the scale of the bodies.
+            body: (S, J-1) metres.
+        """
+        depth = self.depths(predicted, predicted[..., 2], body)
+        return on_rays(self.poses.pose2d, self.poses.intrinsics, depth)
+
+    def misfit(self, place: Tensor, predicted: Tensor) -> Tensor:
+        """How far a lifter's poses are from those that fit bodies and image.
+
+        Args:
+            place: (N, J, 3) metres, of `places`.
+            predicted: (N, J, 3) metres, in the scale of the bodies.
+
+        Returns:
+            () a share of the stature, mean over joints and poses.
+        """
+        off = place - place[:, :1] - predicted
+        return off.norm(dim=-1).mean() / self.stature
+
+
+def _groups(groups: Sequence[Sequence[int]], bones: int, device: torch.device) -> Tensor:
+    members = torch.zeros(len(groups), bones, device=device)
+    for group, member in zip(members, groups, strict=True):
+        group[list(member)] = 1
+    return members
+
+
+def _subjects(poses: PoseSet, apart: bool, device: torch.device) -> tuple[Tensor, int]:
+    if not apart:
+        return torch.zeros(len(poses), dtype=torch.int64, device=device), 1
+    names, subject = np.unique(poses.subject, return_inverse=True)
+    return torch.from_numpy(subject).to(device), len(names)
