@@ -245,6 +245,10 @@ def test_a_table_of_what_is_done_so_far(
     assert "- not there: RR, seed 0: not trained yet" in said
     assert "- not there: PoseDA, seed 1: not trained yet" in said
     assert {*tmp_path.rglob("lifter.safetensors")} == trained
+    broken = next(path for path in trained if path.parent.name == "poseda")
+    broken.write_bytes(b"cut off")
+    run("reproduce", "poseda-table6", *given, "--so-far")
+    assert "- not there: PoseDA, seed 0" in capsys.readouterr().out
     line = refused(capsys, "reproduce", "poseda-table6", *given, "--so-far", "--dry-run")
     assert "dry_run, so_far: got both" in line
     other = ("--so-far", "--set", "adapt.steps=5", "width=8", "pretrain.steps=4")

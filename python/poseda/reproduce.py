@@ -19,6 +19,7 @@ from typing import Any, Literal
 from poseda.config import Settings
 from poseda.experiment import check_settings, load_data, result_row, write_json
 from poseda.files import atomic_write
+from poseda.networks.weights import load_lifter
 from poseda.plan import Job, Plan, Variant, changed
 from poseda.protocol import PROTOCOLS, ProtocolName
 from poseda.report import COLUMNS, protocol, spread
@@ -271,7 +272,17 @@ def not_done(found: Mapping[str, Plan]) -> dict[Path, str]:
             begun = check_settings(job)
             if not done:
                 missing[job.folder] = "not trained to the end" if begun else "not trained yet"
+            elif wrong := _wrong_weights(job):
+                missing[job.folder] = wrong
     return missing
+
+
+def _wrong_weights(job: Job) -> str | None:
+    try:
+        load_lifter(job.folder / "lifter.safetensors", job.settings.lifter)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def collect(request: Request, found: Mapping[str, Plan], absent: Mapping[Path, str]) -> Path:
