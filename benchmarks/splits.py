@@ -95,7 +95,6 @@ RIGS: dict[str, tuple[tuple[str, tuple[float, float, float], float, float], ...]
 OTHERS = ("CMU_05", "CMU_127", "CMU_131", "CMU_135", "CMU_49")
 SPLITS = {
     "dev_source": Split(("CMU_02", "CMU_03", "CMU_09", "CMU_14", "CMU_17"), test_part=0.2),
-    "dev_same": Split(("CMU_02", "CMU_14"), test_part=0.5),
     "dev_small": Split(("CMU_16", "CMU_29"), "small", "room"),
     "dev_long": Split(("CMU_16", "CMU_29"), "long", "hall"),
     "unseen": Split(OTHERS, "stocky", "court"),

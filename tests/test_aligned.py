@@ -20,6 +20,7 @@ from poseda.data.synthetic import make_source, make_target
 from poseda.methods import make_method, reading
 from poseda.methods.aligned import Aligned
 from poseda.methods.method import labelled_rows
+from poseda.methods.people import People
 from poseda.methods.viewpoint import rotation_between, up_directions
 from poseda.metrics import n_mpjpe
 from poseda.networks.lifters import make_lifter
@@ -55,8 +56,7 @@ def knowing(pose_sets: tuple[PoseSet, PoseSet], monkeypatch: pytest.MonkeyPatch)
     """A lifter that is never wrong on the target, which is foreign all the same."""
     truth = relative(pose_sets[1].train)
     knows(monkeypatch, truth)
-    monkeypatch.setattr(reading, "KNOWN", 0.0)
-    monkeypatch.setattr(reading, "FOREIGN", 0.5)
+    monkeypatch.setattr(reading, "MISFITS", (-2.0, -1.0))
     return truth
 
 
@@ -64,10 +64,10 @@ def knows(monkeypatch: pytest.MonkeyPatch, target: Tensor, source_off: float = 0
     """Lets every lifter see these poses of the target, and the source's, but for an error of these
     metres in the depth of the head."""
 
-    def seen(lifter: nn.Module, poses: PoseSet) -> Tensor:
-        if poses.pose3d is None:  # the target, as a method is given it
+    def seen(lifter: nn.Module, poses: PoseSet, rows: Tensor | None = None) -> Tensor:
+        if rows is None:
             return target
-        pose = relative(poses)
+        pose = relative(poses)[rows]
         pose[:, poses.skeleton.names.index("Head"), 2] += source_off
         return pose
 
@@ -418,6 +418,41 @@ def test_a_target_that_is_known_as_the_source_is_not_learned(
         assert 0 < made[part].sum() < 0.5 * part.sum()
 
 
+def test_other_bodies_are_foreign_however_well_they_are_seen(
+    pose_sets: tuple[PoseSet, PoseSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MISFITS", (1e6, 2e6))
+    for sets, foreign in ((pose_sets, 1), ((pose_sets[0], pose_sets[0]), 0)):
+        knows(monkeypatch, relative(sets[1].train))
+        method = make(sets)
+        ask(method, 1)
+        assert method.describe()["foreign"] == foreign
+
+
+def test_what_is_not_seen_misfits_nothing(pose_sets: tuple[PoseSet, PoseSet]) -> None:
+    source = pose_sets[0].train
+    seen = torch.rand(source.pose2d.shape[:2], generator=torch.Generator().manual_seed(0)) > 0.1
+    seen[:, 0] = True
+    usual, off = true_lengths(source).median(0).values, []
+    for placeholder in (0.0, -1.0):
+        pose2d = source.pose2d.masked_fill(~seen[..., None], placeholder)
+        hidden = dataclasses.replace(source, seen=seen, pose2d=pose2d, pose3d=None)
+        people = People(hidden, usual, torch.tensor(1.7), True)
+        off.append(people.misfit(people.see(relative(source), usual)))
+    torch.testing.assert_close(*off)
+
+
+def test_a_lifter_is_asked_for_poses_of_all_cameras(
+    pose_sets: tuple[PoseSet, PoseSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "ASKED_POSES", 200)
+    source = pose_sets[0].train
+    camera = torch.arange(len(source)) // 50 % 4  # in turns
+    asked = make((dataclasses.replace(source, camera=camera), pose_sets[1])).reading.source_rows
+    assert len(asked) == 200
+    assert (camera[asked].bincount() > 25).all()
+
+
 @pytest.mark.parametrize("worse_on", ["source", "target"])
 def test_a_target_stays_foreign(
     pose_sets: tuple[PoseSet, PoseSet], monkeypatch: pytest.MonkeyPatch, worse_on: str
@@ -491,6 +526,7 @@ def test_training_resumes_to_the_same_numbers(
     halted.run()
     resumed = training("halted", 12)
     resumed.run()
+    assert resumed.method is not None and resumed.method.describe()["foreign"] == 1
     for one, other in zip(
         whole.lifter.state_dict().values(), resumed.lifter.state_dict().values(), strict=True
     ):

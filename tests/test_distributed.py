@@ -277,6 +277,8 @@ def test_two_processes_end_in_the_numbers_of_one(
         assert torch.equal(first, second)
     assert torch.equal(results[0][cell]["random"], alone["random"])
     assert results[0][cell]["lifter"].keys() == alone["lifter"].keys()
+    if cell == "aligned":
+        assert alone["method"]["foreign"] == 1  # pairs were made
 
 
 def test_logged_scalars_are_those_of_the_whole_batch(

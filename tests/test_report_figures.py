@@ -69,7 +69,7 @@ def test_few_kept_pairs_are_warned_of(method: str, said: str) -> None:
 def test_a_target_that_is_not_foreign_is_told() -> None:
     said = {share: describe_pairs("aligned", {"kept": 1.0, "foreign": share}) for share in (0, 0.5)}
     assert "knows the target" in said[0][1]
-    assert said[0.5][1:] == ["the target 50% foreign to the lifter"]
+    assert said[0.5][1:] == ["the target 50.0% foreign to the lifter"]
 
 
 def test_scalars_of_a_method_of_the_users_own_are_not_explained() -> None:

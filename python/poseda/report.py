@@ -67,7 +67,7 @@ LOGGED = {
     "rotation_deg": "mean rotation {:.1f} degrees",
     "hardness": "{:.2g} times as hard for the lifter as their source poses",
     "hard_angle": "{:.2g} times as hard for the lifter as their source poses after bone angles",
-    "foreign": "the target {:.0%} foreign to the lifter",
+    "foreign": "the target {:.1%} foreign to the lifter",
     "body_ratio": "bones {:.1%} off the source's",
     "view_change_deg": "the last round turned viewpoints by {:.1f} degrees",
     "body_change": "and changed bones by {:.1%}",
@@ -258,9 +258,11 @@ def describe_pairs(method: str, record: Mapping[str, float]) -> list[str]:
     said = [f"{100 * kept:.0f} % {share}"]
     if kept < MIN_KEPT:
         said.append(f"**the others were left out: {why}**")
-    if record.get("foreign", 1.0) == 0:
-        said.append("**all are the source's own: the lifter knows the target as it knows them**")
     if not is_own(method):
+        if record.get("foreign", 1.0) == 0:
+            said.append(
+                "**all are the source's own: the lifter knows the target as it knows them**"
+            )
         said += [text.format(record[name]) for name, text in LOGGED.items() if record.get(name)]
     return said
 

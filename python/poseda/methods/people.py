@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,13 +14,27 @@ from poseda.data.poseset import PoseSet
 from poseda.fitting import MIN_LENGTH, fitted_depths, on_rays
 
 
+class Seen(NamedTuple):
+    """What a lifter tells of people.
+
+    Attributes:
+        body: (S, J-1) metres, the lengths of their bones, of the stature.
+        pose: (N, J, 3) metres, as the lifter sees them, but scaled.
+        place: (N, J, 3) metres, camera frame, where joints are that fit bodies, image and lifter.
+    """
+
+    body: Tensor
+    pose: Tensor
+    place: Tensor
+
+
 class People:
     """The people of a set of poses.
 
     Args:
         poses: of N poses the 2D is used, not the 3D.
         usual: (J-1,) metres, the lengths of the source's people.
-        stature: () metres.
+        stature: () metres, of these people.
         apart: whether those whom the set names are measured for themselves.
 
     Attributes:
@@ -35,12 +50,24 @@ class People:
         self.groups = _groups(poses.skeleton.bone_groups, len(usual), usual.device)
         self.subject, self.count = _subjects(poses, apart, usual.device)
 
-    def measured(self, predicted: Tensor, otherwise: Tensor) -> tuple[Tensor, Tensor]:
-        """The lengths of their bones, with one ratio to the source's for the bones of a group.
+    def see(self, predicted: Tensor, otherwise: Tensor) -> Seen:
+        """Bodies and places.
 
         Args:
             predicted: (N, J, 3) metres, as a lifter sees them.
             otherwise: (S, J-1) or (J-1,) metres, for bones that no pose tells.
+        """
+        body, scale = self.measured(predicted, otherwise)
+        pose = predicted * scale
+        depth = self.depths(pose, pose[..., 2], body)
+        place = on_rays(self.poses.pose2d, self.poses.intrinsics, depth)
+        return Seen(body, pose, place)
+
+    def measured(self, predicted: Tensor, otherwise: Tensor) -> tuple[Tensor, Tensor]:
+        """The lengths of their bones, with one ratio to the source's for the bones of a group.
+
+        Args:
+            predicted, otherwise: as in `see`.
 
         Returns:
             (S, J-1) metres, and (N, 1, 1) their size over that which the lifter sees.
@@ -61,16 +88,16 @@ class People:
         scale = self.stature / stature_of_bones(body, self.skeleton)
         return body * scale[:, None], scale.index_select(0, self.subject)[:, None, None]
 
-    def depths(self, predicted: Tensor, behind: Tensor, body: Tensor) -> Tensor:
-        """(N, J) metres, fitted to predicted poses but for how far joints are behind the root.
+    def depths(self, pose: Tensor, behind: Tensor, body: Tensor) -> Tensor:
+        """(N, J) metres, fitted to poses but for how far joints are behind the root.
 
         Args:
-            predicted: (N, J, 3) metres, in the scale of the bodies.
+            pose: (N, J, 3) metres, in the scale of the bodies.
             behind: (N, J) metres.
             body: (S, J-1) metres.
         """
         return fitted_depths(
-            torch.cat((predicted[..., :2], behind[..., None]), -1),
+            torch.cat((pose[..., :2], behind[..., None]), -1),
             self.poses.pose2d,
             self.poses.intrinsics,
             self.poses.seen,
@@ -78,28 +105,17 @@ class People:
             self.skeleton,
         )
 
-    def places(self, predicted: Tensor, body: Tensor) -> Tensor:
-        """(N, J, 3) metres, camera frame, where joints are that a lifter sees so.
+    def usual_body(self, seen: Seen) -> Tensor:
+        """(J-1,) metres, the mean lengths of those in the poses."""
+        return seen.body.index_select(0, self.subject).mean(0)
 
-        Args:
-            predicted: (N, J, 3) metres, in the scale of the bodies.
-            body: (S, J-1) metres.
-        """
-        depth = self.depths(predicted, predicted[..., 2], body)
-        return on_rays(self.poses.pose2d, self.poses.intrinsics, depth)
-
-    def misfit(self, place: Tensor, predicted: Tensor) -> Tensor:
-        """How far a lifter's poses are from those that fit bodies and image.
-
-        Args:
-            place: (N, J, 3) metres, of `places`.
-            predicted: (N, J, 3) metres, in the scale of the bodies.
-
-        Returns:
-            () a share of the stature, mean over joints and poses.
-        """
-        off = place - place[:, :1] - predicted
-        return off.norm(dim=-1).mean() / self.stature
+    def misfit(self, seen: Seen) -> Tensor:
+        """() how far what the lifter says is from what fits, as a share of the stature: mean over
+        the joints that were seen."""
+        off = (seen.place - seen.place[:, :1] - seen.pose).norm(dim=-1) / self.stature
+        if self.poses.seen is None:
+            return off.mean()
+        return (off * self.poses.seen).sum() / self.poses.seen.sum().clamp(min=1)
 
 
 def _groups(groups: Sequence[Sequence[int]], bones: int, device: torch.device) -> Tensor:

@@ -15,7 +15,7 @@ from poseda.config import AlignedSettings
 from poseda.data.poseset import PoseSet
 from poseda.data.sampler import select_rows
 from poseda.fitting import on_rays
-from poseda.methods.people import People
+from poseda.methods.people import People, Seen
 from poseda.methods.viewpoint import camera_ups, forward_lean, rotation_between, tilts
 from poseda.networks.lifters import lift_poses
 from poseda_ext import augment, bones
@@ -26,11 +26,15 @@ FOOT_DEPTH_NOISE = 0.02
 BELIEVED = 3.0
 #: of the depths that a lifter says now; the rest is what was said before
 NEW_SHARE = 0.5
-#: Misfit on the target over that on the source, or the other way round. Up to the first a lifter
-#: knows the target as it knows the source, from the second on not at all (docs/aligned.md).
-KNOWN, FOREIGN = 1.2, 1.4
-#: source poses on which its misfit is measured, and how many of them are neighbours
-ASKED_POSES, NEIGHBOURS = 10_000, 200
+#: Up to the first of these a lifter knows the target as it knows the source, from the second on not
+#: at all (docs/aligned.md): by how much its misfit there is larger or smaller,
+MISFITS = 0.03, 0.1
+#: and by how much bones are longer or shorter, on average.
+LENGTHS = 0.005, 0.01
+#: as a share of the stature, how far from what fits is no misfit
+EXACT = 1e-4
+#: source poses on which its misfit is measured
+ASKED_POSES = 10_000
 
 
 class Reading:
@@ -67,7 +71,9 @@ class Reading:
         if settings.height is not None:
             self.stature = torch.full_like(own_stature, settings.height)
         self.people = People(target, self.usual, self.stature, settings.per_subject)
-        self.familiar = People(_some(source), self.usual, own_stature, settings.per_subject)
+        self.source, self.source_rows = source, _some_rows(source)
+        some = source.rows(self.source_rows)
+        self.source_people = People(some, self.usual, own_stature, settings.per_subject)
         self.groups, self.subject = self.people.groups, self.people.subject
         self.asked = torch.zeros((), device=device)
         self.foreign = torch.zeros((), device=device)
@@ -84,12 +90,11 @@ class Reading:
     def refresh(self, lifter: nn.Module) -> None:
         """Reads all anew, as the lifter sees the target now."""
         predicted = lift_poses(lifter, self.poses)
-        body, scale = self.people.measured(predicted, self.body)
-        place = self.people.places(predicted * scale, body)
-        self._compare(self.people.misfit(place, predicted * scale), lifter)
+        seen = self.people.see(predicted, self.usual)
+        self._compare(seen, lifter)
         before = self.fitted()
         again = self.asked > 0
-        predicted = self._read_view(predicted, place, again)
+        predicted = self._read_view(predicted, seen.place, again)
         body, scale = self.people.measured(predicted, self.body)
         self.change[1] = (body / self.body - 1).abs().mean()
         self.body.copy_(body)
@@ -103,18 +108,17 @@ class Reading:
         self.change[3] = 1000 * (fitted - predicted).norm(dim=-1).mean()
         self.asked += 1
 
-    def _compare(self, here: Tensor, lifter: nn.Module) -> None:
-        """Says whether the lifter knows the target, whose poses it misfits so, as it knows the
-        source. Once a target was foreign it stays so: that a lifter learns its poses does not make
-        it the source."""
-        familiar = self.familiar
-        predicted = lift_poses(lifter, familiar.poses)
-        body, scale = familiar.measured(predicted, self.usual)
-        there = familiar.misfit(familiar.places(predicted * scale, body), predicted * scale)
-        ratio = here / there.clamp(min=1e-6)
-        apart = torch.maximum(ratio, 1 / ratio.clamp(min=1e-6))
-        foreign = ((apart - KNOWN) / (FOREIGN - KNOWN)).clamp(0, 1)
-        self.foreign.copy_(torch.maximum(self.foreign, foreign.nan_to_num(1.0)))
+    def _compare(self, seen: Seen, lifter: nn.Module) -> None:
+        """Says whether the lifter knows the target, which it sees so, as it knows the source. Once
+        a target was foreign it stays so: that a lifter learns its poses does not make it the
+        source."""
+        predicted = lift_poses(lifter, self.source, self.source_rows)
+        known = self.source_people.see(predicted, self.usual)
+        misfit = (self.people.misfit(seen) + EXACT) / (self.source_people.misfit(known) + EXACT)
+        length = self.people.usual_body(seen) / self.source_people.usual_body(known)
+        of_misfit = _between(*MISFITS, torch.maximum(misfit, 1 / misfit) - 1)
+        of_length = _between(*LENGTHS, (length - 1).abs().mean())
+        self.foreign.copy_(torch.stack((self.foreign, of_misfit, of_length)).max())
 
     def _read_view(self, predicted: Tensor, place: Tensor, again: Tensor) -> Tensor:
         """Returns the poses, those before a camera turned as one where the lifter tilts them."""
@@ -179,8 +183,12 @@ class Reading:
 STATE = ("asked", "foreign", "view", "body", "depth", "behind", "change")
 
 
-def _some(poses: PoseSet) -> PoseSet:
-    """Some of many poses, evenly, and with neighbours in time, for lifters of windows."""
-    every = -(-len(poses) // ASKED_POSES)
-    rows = torch.arange(len(poses), device=poses.pose2d.device)
-    return poses.rows(rows[rows // NEIGHBOURS % every == 0])
+def _between(low: float, high: float, value: Tensor) -> Tensor:
+    """From 0 at one number to 1 at another, and for what is none."""
+    return ((value - low) / (high - low)).clamp(0, 1).nan_to_num(1.0)
+
+
+def _some_rows(poses: PoseSet) -> Tensor:
+    """(N,) rows of some of many poses, the same whenever it is asked."""
+    order = torch.randperm(len(poses), generator=torch.Generator().manual_seed(0))
+    return order[:ASKED_POSES].sort().values.to(poses.pose2d.device)

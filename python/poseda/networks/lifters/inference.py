@@ -48,20 +48,26 @@ def lift(lifter: nn.Module, pose2d: Tensor) -> Tensor:
     return torch.cat(parts) if parts else pose2d.new_zeros(0, pose2d.shape[-2], 3)
 
 
-def lift_poses(lifter: nn.Module, poses: PoseSet) -> Tensor:
+def lift_poses(lifter: nn.Module, poses: PoseSet, rows: Tensor | None = None) -> Tensor:
     """Lifts the frames of a set, for a lifter of windows each with those around it in its track
     (`PoseSet.windows`).
 
+    Args:
+        lifter: of single frames or of windows.
+        poses: N of them.
+        rows: (N',) which of them to lift; None: all.
+
     Returns:
-        (N, J, 3) root-relative metres, on the device of `poses`.
+        (N', J, 3) root-relative metres, on the device of `poses`.
     """
     frames = frames_of(lifter)
     if frames == 1 or len(poses) == 0:
-        return lift(lifter, poses.pose2d)
+        return lift(lifter, poses.pose2d if rows is None else poses.pose2d[rows])
     dense: Callable[[Tensor], Tensor] | None = getattr(lifter, "lift_sequence", None)
-    if dense is not None:
+    if dense is not None and rows is None:
         return _lift_sequences(lifter, dense, poses, frames)
-    rows = torch.arange(len(poses), device=poses.pose2d.device)
+    if rows is None:
+        rows = torch.arange(len(poses), device=poses.pose2d.device)
     with _evaluating(lifter):
         parts = [
             _away(lifter, lifter, poses.pose2d[poses.tracks.windows(part, frames)])
