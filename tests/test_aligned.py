@@ -438,7 +438,7 @@ def test_what_is_not_seen_misfits_nothing(pose_sets: tuple[PoseSet, PoseSet]) ->
         pose2d = source.pose2d.masked_fill(~seen[..., None], placeholder)
         hidden = dataclasses.replace(source, seen=seen, pose2d=pose2d, pose3d=None)
         people = People(hidden, usual, torch.tensor(1.7), True)
-        off.append(people.misfit(people.see(relative(source), usual)))
+        off.append(people.misfit(people.fit(relative(source), usual)))
     torch.testing.assert_close(*off)
 
 

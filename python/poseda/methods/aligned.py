@@ -18,6 +18,8 @@ that is being adapted (`poseda.methods.reading`):
   depths so fitted; another part are these poses, turned about the vertical and seen by another of
   the target's cameras.
 - **Rounds.** All is read anew as the lifter learns.
+- **What is known.** Where the lifter knows the target as well as the source, pairs are the source's
+  own, with their labels.
 
 One camera does not see absolute size: lengths and depths grow together, and round by round the
 lifter's own bias would make people shrink. So only proportions are read; the stature is that of the

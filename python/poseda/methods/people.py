@@ -14,13 +14,13 @@ from poseda.data.poseset import PoseSet
 from poseda.fitting import MIN_LENGTH, fitted_depths, on_rays
 
 
-class Seen(NamedTuple):
-    """What a lifter tells of people.
+class Fit(NamedTuple):
+    """Poses that fit bodies, image and lifter.
 
     Attributes:
         body: (S, J-1) metres, the lengths of their bones, of the stature.
         pose: (N, J, 3) metres, as the lifter sees them, but scaled.
-        place: (N, J, 3) metres, camera frame, where joints are that fit bodies, image and lifter.
+        place: (N, J, 3) metres, camera frame, where joints are.
     """
 
     body: Tensor
@@ -50,8 +50,8 @@ class People:
         self.groups = _groups(poses.skeleton.bone_groups, len(usual), usual.device)
         self.subject, self.count = _subjects(poses, apart, usual.device)
 
-    def see(self, predicted: Tensor, otherwise: Tensor) -> Seen:
-        """Bodies and places.
+    def fit(self, predicted: Tensor, otherwise: Tensor) -> Fit:
+        """Poses that fit what a lifter says of them.
 
         Args:
             predicted: (N, J, 3) metres, as a lifter sees them.
@@ -61,13 +61,13 @@ class People:
         pose = predicted * scale
         depth = self.depths(pose, pose[..., 2], body)
         place = on_rays(self.poses.pose2d, self.poses.intrinsics, depth)
-        return Seen(body, pose, place)
+        return Fit(body, pose, place)
 
     def measured(self, predicted: Tensor, otherwise: Tensor) -> tuple[Tensor, Tensor]:
         """The lengths of their bones, with one ratio to the source's for the bones of a group.
 
         Args:
-            predicted, otherwise: as in `see`.
+            predicted, otherwise: as in `fit`.
 
         Returns:
             (S, J-1) metres, and (N, 1, 1) their size over that which the lifter sees.
@@ -105,14 +105,14 @@ class People:
             self.skeleton,
         )
 
-    def usual_body(self, seen: Seen) -> Tensor:
+    def usual_body(self, fit: Fit) -> Tensor:
         """(J-1,) metres, the mean lengths of those in the poses."""
-        return seen.body.index_select(0, self.subject).mean(0)
+        return fit.body.index_select(0, self.subject).mean(0)
 
-    def misfit(self, seen: Seen) -> Tensor:
+    def misfit(self, fit: Fit) -> Tensor:
         """() how far what the lifter says is from what fits, as a share of the stature: mean over
         the joints that were seen."""
-        off = (seen.place - seen.place[:, :1] - seen.pose).norm(dim=-1) / self.stature
+        off = (fit.place - fit.place[:, :1] - fit.pose).norm(dim=-1) / self.stature
         if self.poses.seen is None:
             return off.mean()
         return (off * self.poses.seen).sum() / self.poses.seen.sum().clamp(min=1)

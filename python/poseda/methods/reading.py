@@ -15,7 +15,7 @@ from poseda.config import AlignedSettings
 from poseda.data.poseset import PoseSet
 from poseda.data.sampler import select_rows
 from poseda.fitting import on_rays
-from poseda.methods.people import People, Seen
+from poseda.methods.people import Fit, People
 from poseda.methods.viewpoint import camera_ups, forward_lean, rotation_between, tilts
 from poseda.networks.lifters import lift_poses
 from poseda_ext import augment, bones
@@ -90,11 +90,11 @@ class Reading:
     def refresh(self, lifter: nn.Module) -> None:
         """Reads all anew, as the lifter sees the target now."""
         predicted = lift_poses(lifter, self.poses)
-        seen = self.people.see(predicted, self.usual)
-        self._compare(seen, lifter)
+        fit = self.people.fit(predicted, self.usual)
+        self._compare(fit, lifter)
         before = self.fitted()
         again = self.asked > 0
-        predicted = self._read_view(predicted, seen.place, again)
+        predicted = self._read_view(predicted, fit.place, again)
         body, scale = self.people.measured(predicted, self.body)
         self.change[1] = (body / self.body - 1).abs().mean()
         self.body.copy_(body)
@@ -108,14 +108,14 @@ class Reading:
         self.change[3] = 1000 * (fitted - predicted).norm(dim=-1).mean()
         self.asked += 1
 
-    def _compare(self, seen: Seen, lifter: nn.Module) -> None:
-        """Says whether the lifter knows the target, which it sees so, as it knows the source. Once
+    def _compare(self, fit: Fit, lifter: nn.Module) -> None:
+        """Says whether the lifter knows the target, fitted so, as it knows the source. Once
         a target was foreign it stays so: that a lifter learns its poses does not make it the
         source."""
         predicted = lift_poses(lifter, self.source, self.source_rows)
-        known = self.source_people.see(predicted, self.usual)
-        misfit = (self.people.misfit(seen) + EXACT) / (self.source_people.misfit(known) + EXACT)
-        length = self.people.usual_body(seen) / self.source_people.usual_body(known)
+        known = self.source_people.fit(predicted, self.usual)
+        misfit = (self.people.misfit(fit) + EXACT) / (self.source_people.misfit(known) + EXACT)
+        length = self.people.usual_body(fit) / self.source_people.usual_body(known)
         of_misfit = _between(*MISFITS, torch.maximum(misfit, 1 / misfit) - 1)
         of_length = _between(*LENGTHS, (length - 1).abs().mean())
         self.foreign.copy_(torch.stack((self.foreign, of_misfit, of_length)).max())
@@ -184,7 +184,7 @@ STATE = ("asked", "foreign", "view", "body", "depth", "behind", "change")
 
 
 def _between(low: float, high: float, value: Tensor) -> Tensor:
-    """From 0 at one number to 1 at another, and for what is none."""
+    """0 up to a low number, 1 from a high one on, and for NaN."""
     return ((value - low) / (high - low)).clamp(0, 1).nan_to_num(1.0)
 
 
