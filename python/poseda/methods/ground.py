@@ -53,9 +53,9 @@ def ground_normals(
 
     With n the normal and h the camera's height over the plane, a foot at depth d on its ray
     r = (u, v, 1) has n.r + h / d = 0, linear in n and h. Rays are exact; depths are not, and feet
-    are lifted. So of each frame's lower foot the sum of
+    are lifted. So over each frame's lower foot
 
-        (n.r + h / d)^2 d^2 / (FOOT_NOISE^2 |n|^2 + depth_noise^2 h^2)
+        sum (n.r + h / d)^2 / sum (FOOT_NOISE^2 |n|^2 + depth_noise^2 h^2) / d^2
 
     is minimised, which is an eigenvalue problem (total least squares), reweighted for those who
     jump or sit: a plane through the points themselves would tilt towards the rays, along which
