@@ -75,7 +75,7 @@ RECIPES: dict[Budget, dict[str, dict[str, Any]]] = {
         },
     },
     # Half a minute to four minutes for each training on one core. Of the rates tried, ones within
-    # 1.2 mm of the least error on held-out people of the source (docs/lifters.md).
+    # 1.2 mm of the least error on held-out recordings of the source (docs/lifters.md).
     "cpu": {
         "simple_baseline": {"width": 256, **_rates(3e-3, 2e-3)},
         "videopose3d": {"width": 256, **_rates(3e-3, 2e-3)},
