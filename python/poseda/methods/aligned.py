@@ -184,8 +184,9 @@ class Aligned:
         """(B, J-1) relative change of each bone's length, from the pose's own to the body of the
         target's subject, with a spread alike for the bones of a group."""
         reading = self.reading
-        noise = self._normal(len(reading.groups)) @ reading.groups
-        wanted = reading.body.index_select(0, reading.subject.index_select(0, there))
+        people = reading.people
+        noise = self._normal(len(people.groups)) @ people.groups
+        wanted = reading.body.index_select(0, people.subject.index_select(0, there))
         ratio = wanted / bones(pose, self.skeleton).norm(dim=-1).clamp(min=MIN_BONE_LENGTH)
         ratio = ratio * (1 + self.own.body_noise * noise)
         return (ratio if own is None else ratio * (1 + own)) - 1

@@ -48,7 +48,9 @@ class People:
         self.skeleton = poses.skeleton
         self.usual, self.stature = usual, stature
         self.groups = _groups(poses.skeleton.bone_groups, len(usual), usual.device)
-        self.subject, self.count = _subjects(poses, apart, usual.device)
+        self.subject, self.count = subjects_of(poses)
+        if not apart:
+            self.subject, self.count = torch.zeros_like(self.subject), 1
 
     def fit(self, predicted: Tensor, otherwise: Tensor) -> Fit:
         """Poses that fit what a lifter says of them.
@@ -125,8 +127,7 @@ def _groups(groups: Sequence[Sequence[int]], bones: int, device: torch.device) -
     return members
 
 
-def _subjects(poses: PoseSet, apart: bool, device: torch.device) -> tuple[Tensor, int]:
-    if not apart:
-        return torch.zeros(len(poses), dtype=torch.int64, device=device), 1
+def subjects_of(poses: PoseSet) -> tuple[Tensor, int]:
+    """(N,) which of the people whom a set names each pose is, from 0, and how many they are."""
     names, subject = np.unique(poses.subject, return_inverse=True)
-    return torch.from_numpy(subject).to(device), len(names)
+    return torch.from_numpy(subject).to(poses.pose2d.device), len(names)

@@ -47,12 +47,12 @@ class Reading:
         up: (M, 3) of each source pose's camera.
 
     Attributes:
+        people: of the target.
         asked: () how often the lifter was asked.
         foreign: () how little the lifter knew the target in any round: from 0, as well as the
             source, to 1.
         view: (N, 3) up for each target pose's camera, or the direction of each one's torso.
         body: (S, J-1) metres, the bones of each subject of the target.
-        subject: (N,) the subject of each target pose.
         depth: (N, J) metres, the fitted depth of each joint; 0 before the lifter was asked.
     """
 
@@ -74,7 +74,6 @@ class Reading:
         self.source, self.source_rows = source, _some_rows(source)
         some = source.rows(self.source_rows)
         self.source_people = People(some, self.usual, own_stature, settings.per_subject)
-        self.groups, self.subject = self.people.groups, self.people.subject
         self.asked = torch.zeros((), device=device)
         self.foreign = torch.zeros((), device=device)
         self.view = torch.zeros(len(target), 3, device=device)
@@ -112,6 +111,8 @@ class Reading:
         """Says whether the lifter knows the target, fitted so, as it knows the source. Once
         a target was foreign it stays so: that a lifter learns its poses does not make it the
         source."""
+        if self.foreign == 1:
+            return
         predicted = lift_poses(lifter, self.source, self.source_rows)
         known = self.source_people.fit(predicted, self.usual)
         misfit = (self.people.misfit(fit) + EXACT) / (self.source_people.misfit(known) + EXACT)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from poseda.data.poseset import PoseSet
 from poseda.methods.ground import TORSO_NOISE, Groups, ground_normals
+from poseda.methods.people import subjects_of
 from poseda_ext import Skeleton
 
 #: deviation of the depth of a foot, as a share of it, in labels
@@ -73,7 +73,7 @@ def camera_ups(poses: PoseSet, depth_noise: float) -> tuple[Tensor, Tensor, Tens
         return camera, median, torch.full_like(median[:, 0], TORSO_NOISE)
     feet = [names.index(name) for name in FEET]
     seen = None if poses.seen is None else poses.seen[:, feet]
-    person = torch.from_numpy(np.unique(poses.subject, return_inverse=True)[1]).to(device)
+    person, _ = subjects_of(poses)
     return camera, *ground_normals(poses.pose3d[:, feet], seen, camera, person, median, depth_noise)
 
 
