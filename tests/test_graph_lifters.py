@@ -92,6 +92,16 @@ def test_convolutions_see_each_pose_and_channel() -> None:
     torch.testing.assert_close(semantic(features), expected)
 
 
+@pytest.mark.parametrize("kind", ["semantic", "partition"])
+def test_convolutions_keep_the_type_of_autocast(kind: str) -> None:
+    if kind == "semantic":
+        graph: nn.Module = SemanticConvolution(3, 5, CHAIN)
+    else:
+        graph = PartitionConvolution(3, 5, partition(3, bones_of(CHAIN), []))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert graph(torch.randn(3, 4, 3)).dtype == torch.bfloat16
+
+
 def test_neighbours_of_human36m_are_the_published_ones() -> None:
     to_centre = torch.tensor([1, 2, 3, 4, 2, 3, 4, 0, 1, 2, 3, 2, 3, 4, 2, 3, 4])
     kinds = partition(17, bones_of(H36M_17), mirror_pairs(H36M_17))

@@ -64,7 +64,9 @@ class _ReLUDropout(torch.autograd.Function):
 
 
 def _kept(hidden: Tensor, dropped: int) -> Tensor:
-    """Where the random byte of a unit is not below `dropped`."""
+    """1 where the random byte of a unit is not below `dropped`, else 0."""
     words = torch.empty((hidden.numel() + 7) // 8, dtype=torch.int64)
-    random_bytes = words.random_(-(2**63), None).view(torch.uint8)
-    return (random_bytes[: hidden.numel()] >= dropped).view(hidden.shape)
+    random_bytes = words.random_(-(2**63), None).view(torch.uint8)[: hidden.numel()]
+    # Clamped rather than compared: torch makes and multiplies booleans some five times slower.
+    kept = random_bytes.clamp_(dropped - 1, dropped).sub_(dropped - 1)
+    return kept.to(hidden.dtype).view(hidden.shape)

@@ -50,7 +50,8 @@ class SemanticConvolution(nn.Module):
         logits = self.absent.scatter(0, self.places, self.logits)
         share = logits.view(joints, joints).softmax(1)  # of a joint (row), from another (column)
         gather = torch.cat((share * self.own, share * (1 - self.own)), 1)  # (J, 2 J)
-        return gathered(features, self.weight, gather) + self.bias
+        made = gathered(features, self.weight, gather)
+        return made + self.bias.to(made.dtype)
 
 
 class SemGCN(nn.Module):
