@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import combinations_with_replacement as pairs_of
 from typing import Any
 
 import torch
@@ -220,7 +221,9 @@ def _kcs_flops(skeleton: Skeleton) -> int:
 
 
 def _part_kcs_flops(skeleton: Skeleton) -> int:
-    return 3 * skeleton.num_bones + 5 * part_features(skeleton)
+    # Parts share bones: a product that two of them have is counted once.
+    products = {frozenset(pair) for part in skeleton.kcs_parts for pair in pairs_of(part, 2)}
+    return 3 * skeleton.num_bones + 5 * len(products)
 
 
 CASES: dict[str, Case] = {

@@ -11,37 +11,29 @@ namespace poseda {
 
 // All pairs of bones, row by row.
 inline Pairs all_pairs(const Tree& tree) {
-  Pairs pairs{};
-  for (int a = 1; a < tree.joints; ++a) {
-    for (int b = 1; b < tree.joints; ++b) {
-      pairs.first[pairs.count] = static_cast<uint8_t>(a);
-      pairs.second[pairs.count++] = static_cast<uint8_t>(b);
-    }
-  }
-  return pairs;
+  PairList list;
+  for (int a = 1; a < tree.joints; ++a)
+    for (int b = 1; b < tree.joints; ++b) list.add(a, b);
+  return list.pairs();
 }
 
 // The pairs a <= b within each part; bone b ends in joint b + 1.
 inline Pairs part_pairs(const Tree& tree, const std::vector<int64_t>& part_bones,
                         const std::vector<int64_t>& sizes) {
-  Pairs pairs{};
+  for (const int64_t bone : part_bones)
+    STD_TORCH_CHECK(bone >= 0 && bone < tree.joints - 1, "part_kcs: no bone ", bone);
+  PairList list;
   size_t end = 0;
   for (const int64_t size : sizes) {
     const size_t begin = end;
     end += static_cast<size_t>(size);
     STD_TORCH_CHECK(size >= 0 && end <= part_bones.size(), "part_kcs: sizes do not fit part_bones");
-    STD_TORCH_CHECK(pairs.count + size * (size + 1) / 2 <= Pairs::kMax, "part_kcs: got more than ",
-                    Pairs::kMax, " features");
-    for (size_t a = begin; a < end; ++a) {
-      STD_TORCH_CHECK(part_bones[a] >= 0 && part_bones[a] < tree.joints - 1, "part_kcs: no bone ",
-                      part_bones[a]);
-      for (size_t b = a; b < end; ++b) {
-        pairs.first[pairs.count] = static_cast<uint8_t>(part_bones[a] + 1);
-        pairs.second[pairs.count++] = static_cast<uint8_t>(part_bones[b] + 1);
-      }
-    }
+    STD_TORCH_CHECK(list.pairs().count + size * (size + 1) / 2 <= Pairs::kMax,
+                    "part_kcs: got more than ", Pairs::kMax, " features");
+    for (size_t a = begin; a < end; ++a)
+      for (size_t b = a; b < end; ++b) list.add(part_bones[a] + 1, part_bones[b] + 1);
   }
-  return pairs;
+  return list.pairs();
 }
 
 // The tensors that move bones before they are multiplied.

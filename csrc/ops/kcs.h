@@ -4,15 +4,9 @@
 #include "math/kcs.h"
 #include "math/tree.h"
 #include "ops/bone_motion.h"
+#include "ops/pairs.h"
 
 namespace poseda {
-
-// The pairs of joints whose bones are multiplied, in the order of the output.
-struct Pairs {
-  static constexpr int kMax = 4096;  // 63 bones by 63 bones fit
-  int32_t count;
-  uint8_t first[kMax], second[kMax];
-};
 
 // Turns and scales bones `from` into `to`, which may be one place. Flat bones do not move.
 template <int D, class T>
@@ -54,15 +48,19 @@ struct Kcs {
   }
 
  private:
-  // The pairs from i on that share their first bone, which stays in registers. Returns the pair
-  // after them.
+  // Pair i if it repeats one; else the pairs from i on that share their first bone, which stays in
+  // registers. Returns the pair after them.
   template <class T>
   POSEDA_INLINE int row(int i, const T* bones, T* products) const {
-    const int a = pairs.first[i];
+    if (pairs.repeats(i)) {
+      products[i] = products[pairs.earlier(i)];
+      return i + 1;
+    }
+    const int a = pairs.first(i);
     T first[D];
     for (int d = 0; d < D; ++d) first[d] = bones[D * a + d];
-    for (; i < pairs.count && pairs.first[i] == a; ++i)
-      products[i] = dot<D>(first, bones + D * pairs.second[i]);
+    for (; i < pairs.count && !pairs.repeats(i) && pairs.first(i) == a; ++i)
+      products[i] = dot<D>(first, bones + D * pairs.second(i));
     return i;
   }
 };
@@ -89,7 +87,11 @@ struct KcsBackward {
       for (int j = 1; j < tree.joints; ++j)
         unit<D>(tile + moved + D * j, tile + multiplied + D * j);
     for (int i = D; i < D * tree.joints; ++i) grad[i] = T(0);
-    for (int i = 0; i < pairs.count;) i = row_vjp(i, tile, grad);
+    T* by_product = tile + grad_features;
+    for (int i = 0; i < pairs.count; ++i)
+      if (pairs.repeats(i))
+        by_product[pairs.earlier(i)] = by_product[pairs.earlier(i)] + by_product[i];
+    for (int i = 0; i < pairs.count;) i = row_vjp(i, tile + multiplied, by_product, grad);
     if (unit_bones)
       for (int j = 1; j < tree.joints; ++j) unit_vjp<D>(tile + moved + D * j, grad + D * j);
     if constexpr (D == 3) motion_vjp(tile, grad);
@@ -99,17 +101,18 @@ struct KcsBackward {
  private:
   // As `Kcs::row`; the first bone's gradient stays in registers too.
   template <class T>
-  POSEDA_INLINE int row_vjp(int i, const T* tile, T* grad) const {
-    const T *by_product = tile + grad_features, *factors = tile + multiplied;
-    const int a = pairs.first[i];
+  POSEDA_INLINE int row_vjp(int i, const T* bones, const T* by_product, T* grad) const {
+    if (pairs.repeats(i)) return i + 1;
+    const int a = pairs.first(i);
     T first[D], by_first[D];
-    for (int d = 0; d < D; ++d) first[d] = factors[D * a + d];
+    for (int d = 0; d < D; ++d) first[d] = bones[D * a + d];
     for (int d = 0; d < D; ++d) by_first[d] = T(0);
-    for (; i < pairs.count && pairs.first[i] == a; ++i) {
-      const T* second = factors + D * pairs.second[i];
-      T* by_second = grad + D * pairs.second[i];
-      for (int d = 0; d < D; ++d) by_first[d] = by_first[d] + by_product[i] * second[d];
-      for (int d = 0; d < D; ++d) by_second[d] = by_second[d] + by_product[i] * first[d];
+    for (; i < pairs.count && !pairs.repeats(i) && pairs.first(i) == a; ++i) {
+      const T *second = bones + D * pairs.second(i), by = by_product[i];
+      T *to = grad + D * pairs.second(i), by_second[D];
+      for (int d = 0; d < D; ++d) by_first[d] = by_first[d] + by * second[d];
+      for (int d = 0; d < D; ++d) by_second[d] = to[d] + by * first[d];
+      for (int d = 0; d < D; ++d) to[d] = by_second[d];
     }
     for (int d = 0; d < D; ++d) grad[D * a + d] = grad[D * a + d] + by_first[d];
     return i;

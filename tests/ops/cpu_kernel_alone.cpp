@@ -21,14 +21,12 @@ Tree chain_tree() {
   return tree;
 }
 
+// Upwards and downwards: half of the pairs repeat one.
 Pairs all_pairs() {
-  Pairs pairs{};
-  for (uint8_t a = 1; a < kJoints; ++a)
-    for (uint8_t b = a; b < kJoints; ++b) {
-      pairs.first[pairs.count] = a;
-      pairs.second[pairs.count++] = b;
-    }
-  return pairs;
+  PairList list;
+  for (int a = 1; a < kJoints; ++a)
+    for (int b = 1; b < kJoints; ++b) list.add(a, b);
+  return list.pairs();
 }
 
 // Every input is a field, and so is every output, which starts where its input or its room does.
