@@ -159,14 +159,17 @@ def _save(op: Op, ctx: Any, inputs: tuple[Any, ...]) -> None:
 def _backward(
     op: Op, backward: Callable[..., Any], ctx: Any, *grads: Tensor | None
 ) -> tuple[Tensor | None, ...]:
+    inputs = len(op.inputs)
     no_options = (None,) * len(op.options)
-    wanted = ctx.needs_input_grad[: len(op.inputs)]
     if all(grad is None for grad in grads):
-        return (None,) * len(op.inputs) + no_options
-    needs = sum(1 << i for i, want in enumerate(wanted) if want)
+        return (None,) * inputs + no_options
+    needs = 0
+    for i, want in enumerate(ctx.needs_input_grad[:inputs]):
+        needs |= want << i
     found = backward(*grads, *ctx.saved_tensors, *ctx.options, needs)
-    found = [found] if isinstance(found, Tensor) else found
-    return (*(g if want else None for g, want in zip(found, wanted, strict=True)), *no_options)
+    if inputs == 1:
+        return found, *no_options
+    return (*(g if needs >> i & 1 else None for i, g in enumerate(found)), *no_options)
 
 
 def _save_backward(op: Op, ctx: Any, inputs: tuple[Any, ...]) -> None:
