@@ -9,14 +9,6 @@
 
 namespace poseda {
 
-// All pairs of bones, row by row.
-inline Pairs all_pairs(const Tree& tree) {
-  PairList list;
-  for (int a = 1; a < tree.joints; ++a)
-    for (int b = 1; b < tree.joints; ++b) list.add(a, b);
-  return list.pairs();
-}
-
 // The pairs a <= b within each part; bone b ends in joint b + 1.
 inline Pairs part_pairs(const Tree& tree, const std::vector<int64_t>& part_bones,
                         const std::vector<int64_t>& sizes) {

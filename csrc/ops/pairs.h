@@ -39,4 +39,12 @@ class PairList {
   uint16_t earlier_[kMaxJoints][kMaxJoints] = {};  // the code that repeats a pair
 };
 
+// All pairs of bones, row by row.
+inline Pairs all_pairs(const Tree& tree) {
+  PairList list;
+  for (int a = 1; a < tree.joints; ++a)
+    for (int b = 1; b < tree.joints; ++b) list.add(a, b);
+  return list.pairs();
+}
+
 }  // namespace poseda

@@ -21,14 +21,6 @@ Tree chain_tree() {
   return tree;
 }
 
-// Upwards and downwards: half of the pairs repeat one.
-Pairs all_pairs() {
-  PairList list;
-  for (int a = 1; a < kJoints; ++a)
-    for (int b = 1; b < kJoints; ++b) list.add(a, b);
-  return list.pairs();
-}
-
 // Every input is a field, and so is every output, which starts where its input or its room does.
 template <class Op, class S>
 int check(const char* name, const Op& op, std::vector<Field> in, std::vector<Field> out, int rows,
@@ -104,7 +96,7 @@ int check_all(int batch) {
   gradients.push_back({nullptr, 3, aim.direction});
   wrong += check<AugmentAlignedBackward, S>("augment aligned backward", {backward, aim}, with_grads,
                                             gradients, aim.direction + 3, batch);
-  const Pairs pairs = all_pairs();
+  const Pairs pairs = all_pairs(chain_tree());  // half of them repeat one
   const int features = 108, more = features + pairs.count;
   const KcsBackward<3> kcs{chain_tree(), pairs, true,      {rotation, scale}, 0,
                            features,     more,  more + 48, more + 96};
