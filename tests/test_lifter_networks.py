@@ -3,6 +3,8 @@ network's own, graph convolutions, stand by hand in test_graph_lifters.py."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -34,6 +36,11 @@ def dense(layer: nn.Module, given: Tensor) -> Tensor:
     return norm(linear(given)).relu()
 
 
+def pairs_of(blocks: Any) -> list[tuple[nn.Module, nn.Module]]:
+    """The two layers of each block."""
+    return [tuple(block) for block in blocks]
+
+
 def root_first(pose: Tensor) -> Tensor:
     """(B, 3 (J - 1)) to (B, J, 3)."""
     return torch.cat((torch.zeros(BATCH, 1, 3), pose.view(BATCH, -1, 3)), 1)
@@ -49,7 +56,7 @@ def test_residual_lifters(name: str, blocks: int) -> None:
     lifter, pose2d = lifter_and_input(name)
     assert isinstance(lifter, ResidualLifter) and len(lifter.blocks) == blocks
     hidden = dense(lifter.expand, pose2d.flatten(1))
-    for first, second in lifter.blocks:  # type: ignore[misc]
+    for first, second in pairs_of(lifter.blocks):
         hidden = hidden + dense(second, dense(first, hidden))
     torch.testing.assert_close(lifter(pose2d), root_first(lifter.shrink(hidden)))
 
@@ -59,7 +66,7 @@ def test_videopose3d_over_27_frames() -> None:
     assert isinstance(lifter, TemporalLifter) and len(lifter.blocks) == 2
     frames = list(pose2d.flatten(2).unbind(1))
     hidden = [dense(lifter.expand, torch.cat(frames[t : t + 3], 1)) for t in range(0, 27, 3)]
-    for first, second in lifter.blocks:  # type: ignore[misc]
+    for first, second in pairs_of(lifter.blocks):
         hidden = [
             hidden[t + 1] + dense(second, dense(first, torch.cat(hidden[t : t + 3], 1)))
             for t in range(0, len(hidden), 3)
@@ -72,7 +79,7 @@ def test_sem_gcn() -> None:
     lifter, pose2d = lifter_and_input("sem_gcn")
     assert isinstance(lifter, SemGCN) and len(lifter.blocks) == 4
     hidden = dense(lifter.expand, pose2d.transpose(0, 1))
-    for first, second in lifter.blocks:  # type: ignore[misc]
+    for first, second in pairs_of(lifter.blocks):
         hidden = hidden + dense(second, dense(first, hidden))
     torch.testing.assert_close(lifter(pose2d), about_root(lifter.shrink(hidden)))
 
@@ -112,7 +119,8 @@ def test_graph_mlp(name: str, frames: int) -> None:
     paths = pose2d.view(BATCH, frames, 17, 2)
     joints = [lifter.embed(paths[:, :, joint].flatten(1)) for joint in range(17)]
     hidden = torch.stack(joints)
-    for layer in lifter.layers:
+    layers: Any = lifter.layers
+    for layer in layers:
         given = layer.joint_norm(hidden.permute(1, 2, 0))  # (B, C, J)
         hidden = hidden + layer.joint_mlp(given).permute(2, 0, 1)
         hidden = hidden + layer.joint_graph(given.permute(2, 0, 1))

@@ -99,6 +99,22 @@ def test_networks_have_the_published_sizes() -> None:
     assert counts["rotation"] + counts["translation"] == 582_662
 
 
+def test_every_network_of_the_augmentor_sees_the_source_pose() -> None:
+    torch.manual_seed(0)
+    whole = Augmentor(H36M_16, depth=4.0)
+    seen: dict[str, Tensor] = {}
+    for name, network in whole.named_children():
+        network.register_forward_pre_hook(lambda _, given, name=name: seen.update({name: given[0]}))
+    pose = torch.randn(6, 16, 3) + torch.tensor([0.0, 0.0, 5.0])
+    whole(pose)
+    source = (pose - pose[:, :1]).flatten(1)
+    assert set(seen) == {"bone_angle", "bone_length", "rotation", "translation"}
+    assert all(torch.equal(given[:, :48], source) for given in seen.values())
+    torch.testing.assert_close(seen["bone_length"][:, 48:63], bones(pose, H36M_16).norm(dim=-1))
+    noise = [given[:, -augmentor.NOISE :] for given in seen.values()]
+    assert not any(torch.equal(noise[0], other) for other in noise[1:])
+
+
 @pytest.mark.parametrize("skeleton", [H36M_16, H36M_17])
 def test_augmentor_changes_what_it_says(skeleton: Any) -> None:
     torch.manual_seed(0)
@@ -192,8 +208,12 @@ def test_hardness_is_the_ratio_of_errors(pose_sets: tuple[PoseSet, PoseSet]) -> 
     def error(pose2d: Tensor, pose: Tensor) -> Tensor:
         return (nn.functional.pad(pose2d, (0, 1)) - pose).norm(dim=-1)[:, [3, 6, 12, 15]].mean(1)
 
-    expected = error(made.pose2d, made.pose) / error(given.pose2d, given.pose)
-    torch.testing.assert_close(hard[1, :, 2], expected)
+    easy = error(given.pose2d, given.pose)
+    turned = made.changes.turned
+    torch.testing.assert_close(hard[0, :, 2], error(made.turned2d, turned) / easy)
+    torch.testing.assert_close(hard[1, :, 2], error(made.pose2d, made.pose) / easy)
+    seen = augment(turned, root=given.root, intrinsics=given.intrinsics).pose2d
+    torch.testing.assert_close(made.turned2d, seen)  # before lengths and view have changed
     exact = given._replace(pose=nn.functional.pad(given.pose2d, (0, 1)))  # an error of 0
     assert torch.isfinite(method._hardness(exact, made)).all()
 
