@@ -249,7 +249,7 @@ def test_edited_config_does_not_relabel_what_was_trained(
     config["settings"]["adapt"]["steps"] = 123_456
     (run_folder / "config.json").write_text(json.dumps(config))
     message = refused(capsys, "adapt", "--resume", run_folder, "--jobs", 1)
-    assert "started with other settings than config.json has now" in message
+    assert "started with other settings (adapt.steps 40, now 123456); give" in message
     config["settings"]["stepz"] = 1
     (run_folder / "config.json").write_text(json.dumps(config))
     assert "stepz" in refused(capsys, "adapt", "--resume", run_folder)

@@ -265,18 +265,29 @@ def standing(facing_deg: float, above_deg: float = 0.0) -> Tensor:
 def test_view_directions(facing: float, above: float, azimuth: float) -> None:
     """Who turns left shows the camera the right side; a camera above sees from above."""
     (seen,) = view_directions(standing(facing, above).numpy(), H36M_16)
-    np.testing.assert_allclose(seen, [azimuth, above], atol=1e-6)
+    np.testing.assert_allclose(seen, [azimuth, above, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("lean", [-120, 15, 90])
+def test_roll_is_how_far_a_body_leans_in_the_picture(lean: float) -> None:
+    angle = math.radians(lean)  # to the right, where x points; up is -y
+    turn = torch.tensor(
+        [[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]],
+        dtype=torch.float64,
+    )
+    (seen,) = view_directions((standing(0, 0) @ turn.T).numpy(), H36M_16)
+    np.testing.assert_allclose(seen, [0, 0, lean], atol=1e-6)
 
 
 def test_viewpoints() -> None:
     sets = {"source": poses3d(300), "target": torch.cat([standing(90, 20)] * 7).float()}
     sets["target"][2] = 0  # without a torso
     axes = rendered(viewpoints(sets, H36M_16))
-    maps, lower = axes[:2], axes[-2:]
+    maps, lower = axes[:2], axes[-3:]
     assert titles(maps) == ["source", "target"]
     shares = maps[1].collections[0].get_array()
     assert shares is not None and shares.max() == shares.sum() == 100
-    for axis, edge in zip(lower, (-90, 20), strict=True):
+    for axis, edge in zip(lower, (-90, 20, 0), strict=True):
         patch = axis.patches[1].get_data()  # type: ignore[attr-defined]
         at = int(np.argmax(patch.values))
         assert patch.edges[at] - 1e-6 <= edge <= patch.edges[at + 1] + 1e-6
@@ -294,6 +305,17 @@ def test_camera_errors() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["source only", "ours"]
     (single,) = rendered(camera_errors({"ours": after[:1]}))
     assert not single.get_title(loc="left")
+
+
+def test_the_note_on_camera_errors_fits_into_the_figure() -> None:
+    figure = camera_errors({"ours": [{"all": 100.0}, {"all": 110.0}]})
+    rendered(figure)
+    note = next(
+        text
+        for text in figure.axes[0].get_children()
+        if "whiskers" in getattr(text, "get_text", str)()
+    )
+    assert note.get_window_extent().x1 < figure.bbox.x1
 
 
 def test_other_skeletons() -> None:

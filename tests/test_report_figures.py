@@ -22,17 +22,20 @@ def test_generated_motions_viewpoints_and_cameras_enter_the_report(
         "poseda.report.save_figure", lambda figure, path: drawn.update({path.stem: figure})
     )
     data = ("--source", domains[0], "--target", domains[1])
-    run("adapt", *data, "--method", "adaptpose", "--no-control", *SMALL, "--out", tmp_path / "out")
+    methods = ("--methods", "gpa", "adaptpose", "--seeds", 0)
+    run("compare", *data, *methods, *SMALL, "--out", tmp_path / "out")
     report = (tmp_path / "out" / "report.md").read_text()
-    for name in ("cameras", "viewpoints", "motions-adaptpose"):
+    for name in ("cameras", "viewpoints", "viewpoints-adaptpose", "motions-adaptpose"):
         assert f"](figures/{name}.png)" in report
     cameras = [label.get_text() for label in drawn["cameras"].axes[0].get_xticklabels()]
     assert cameras == ["all", "ceiling", "chest", "knee"]
-    maps = [axis.get_title() for axis in drawn["viewpoints"].axes[:3]]
-    assert maps == ["source", "pairs of AdaptPose", "target, as predicted"]
+    for name, pairs in (("", "+ GPA"), ("-adaptpose", "AdaptPose")):
+        maps = [axis.get_title() for axis in drawn[f"viewpoints{name}"].axes[:3]]
+        assert maps == ["source", f"pairs of {pairs}", "target, as predicted"]
     assert len(drawn["motions-adaptpose"].axes) == 2 * 6  # single poses
     assert "stages" not in drawn  # those of PoseDA's generator
     (note,) = [line for line in report.splitlines() if line.startswith("- AdaptPose, seed 0")]
+    assert "; seed 0. Control" in report  # of which there is no deviation
     assert "of the generated pairs in sight and selected" in note and "times as hard" in note
 
 

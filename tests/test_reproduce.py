@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,6 +79,31 @@ def test_recipes_of_a_budget_go_to_the_rows_of_their_lifter_unless_given() -> No
     steps = {plan.settings_of(row).lifter: plan.settings_of(row).pretrain.steps
              for row in plan.variants}  # fmt: skip
     assert steps["sem_gcn"] == 2 * steps["st_gcn"] == 100 * 1524
+
+
+def test_columns_have_the_protocol_of_their_data_unless_one_is_given() -> None:
+    table = TABLES["poseda-tableA"]
+
+    def protocols(**given: Any) -> dict[str, str]:
+        found = plans(Request(table, **given))
+        return {pair: plan.settings.protocol for pair, plan in found.items()}
+
+    found = protocols()
+    assert found["s1"] == found["s1-det"] == "poseda"
+    assert found["h36m-3dhp"] == found["h36m-cpn-3dhp"] == "poseaug-3dhp"
+    assert {*protocols(protocol="no-root").values()} == {"no-root"}
+
+
+def test_poseaug_has_its_own_published_epochs() -> None:
+    table = TABLES["poseda-tableA"]
+    plan = next(iter(plans(Request(table, budget="published")).values()))
+    found = {row.name: plan.settings_of(row).adapt for row in plan.variants}
+    ours, other = found["SimpleBaseline + PoseAug"], found["SimpleBaseline + PoseDA"]
+    assert (ours.warmup, ours.steps, ours.lr) == (2 * 1524, 48 * 1524, 1e-4)
+    assert (other.warmup, other.steps, other.lr) == (5 * 1524, 50 * 1524, 1e-4)
+    assert found["SemGCN + PoseAug"].lr == 1e-3 and found["SemGCN + PoseDA"].lr == 1e-4
+    shorter = next(iter(plans(Request(table, changes={"adapt.steps": 7})).values()))
+    assert {shorter.settings_of(row).adapt.steps for row in shorter.variants} == {7}
 
 
 def test_the_protocol_says_how_each_lifter_was_trained() -> None:
@@ -274,7 +300,7 @@ def test_other_settings_in_a_folder_are_refused(
     given = ("--data", "open", "--source", domains[0], "--target", domains[1], "--out", tmp_path)
     run("reproduce", "adaptpose-table6", *given, *SMALL, "--seeds", 0)
     line = refused(capsys, "reproduce", "adaptpose-table6", *given, "--seeds", 0, "--jobs", 1)
-    assert "started with other settings" in line and "another --out" in line
+    assert "started with other settings (width 8, now None, " in line and "another --out" in line
 
 
 def test_bad_requests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

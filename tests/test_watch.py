@@ -14,6 +14,7 @@ from torch import Tensor
 
 from poseda.data import PoseSet
 from poseda.data.sampler import Sampler
+from poseda.experiment import check_in_use
 from poseda.methods import Pairs, PoseDA, make_method
 from poseda.methods.diversity import pose_spread_deg, spread
 from poseda.networks.lifters import make_lifter
@@ -22,6 +23,7 @@ from poseda.training.run_folder import RunFolder
 from poseda.training.watch import Watch, advice_on_nan
 from poseda_ext import H36M_16
 from tests.adapt_settings import adapt_settings
+from tests.commands import refused
 
 Curve = Mapping[str, Callable[[int], float]]
 
@@ -250,3 +252,33 @@ def test_a_collapsed_generator_is_told_from_one_that_lives(
     watch = Watch(adapts=True)
     found = [watch.look(iteration, values) for iteration in (50, 1050)]
     assert found[0] is None and (found[1] is not None) == collapsed
+
+
+@pytest.mark.parametrize("name", ["videopose3d", "videopose3d_27"])
+def test_a_lifter_that_is_broken_in_use_is_no_result(
+    tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet], name: str
+) -> None:
+    """As after an explosion that only the running statistics of batch norms remember."""
+    torch.manual_seed(0)
+    lifter = make_lifter(name, H36M_16, 8)
+    check_in_use(lifter, pose_sets[0].train, tmp_path, adapts=True)  # untrained, but not broken
+    for module in lifter.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.running_var.fill_(1e-8)  # type: ignore[union-attr]
+    with pytest.raises(Diverged, match=r"in use the lifter is wrong by .* m .*--adapt\.lr"):
+        check_in_use(lifter, pose_sets[0].train, tmp_path, adapts=True)
+    lifter.shrink.weight.data.fill_(math.nan)  # type: ignore[union-attr, operator]
+    with pytest.raises(Diverged, match=r"wrong by nan m .*--pretrain\.lr"):
+        check_in_use(lifter, pose_sets[0].train, tmp_path, adapts=False)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_training_that_ends_broken_says_so(
+    tmp_path: Path, domains: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = "--width 16 --pretrain.steps 20 --pretrain.batch 16 --adapt.steps 40 --adapt.batch 16"
+    data = ["--source", domains[0], "--target", domains[1], "--device", "cpu", "--jobs", "1"]
+    wild = ["--adapt.lr", "300", "--method", "gpa", "--no-control", "--out", tmp_path / "run"]
+    line = refused(capsys, "adapt", *data, *small.split(), *wild)
+    assert "gpa: training diverged: in use the lifter is wrong by" in line and "--adapt.lr" in line
+    assert not (tmp_path / "run" / "seed0" / "gpa" / "lifter.safetensors").exists()

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from poseda.alignment import gpa_of_windows
+from poseda.cli import main
 from poseda.config import AdaptSettings
 from poseda.data import PoseSet
 from poseda.data.sampler import Sampler, centre
@@ -21,7 +23,7 @@ from poseda.lifter import Lifter
 from poseda.methods import make_method
 from poseda.methods.method import labelled_pairs
 from poseda.networks.lifters import frames_of, lift, lift_poses, make_lifter
-from poseda.networks.weights import NamedLifter, save_lifter
+from poseda.networks.weights import NamedLifter, read_card, save_lifter
 from poseda.training.loop import Schedule, Training
 from poseda.training.run_folder import RunFolder
 from poseda_ext import H36M_16, Skeleton, gpa
@@ -187,6 +189,52 @@ def test_methods_make_windows(name: str, pose_sets: tuple[PoseSet, PoseSet]) -> 
     assert pairs.keep.shape == (64,) and pairs.keep.any()
     step = (pairs.pose2d[:, 1:] - pairs.pose2d[:, :-1])[pairs.keep].norm(dim=-1)
     assert step.median() < 0.05 < math.inf  # nobody jumps
+
+
+@pytest.mark.parametrize("name", ["control", "gpa", "poseda", "aligned", "oracle"])
+def test_windows_of_the_source_alone_draw_strides(
+    name: str, pose_sets: tuple[PoseSet, PoseSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, set[int]] = {}
+    rows = Sampler.rows
+
+    def kept(sampler: Sampler, size: int) -> Tensor:
+        found = rows(sampler, size)
+        steps = sampler.poses.tracks.place[found].diff(dim=1).amax(1)
+        drawn.setdefault(sampler.poses.name, set()).update(steps.tolist())
+        return found
+
+    monkeypatch.setattr(Sampler, "rows", kept)
+    lifter, random = Slope(H36M_16), torch.Generator().manual_seed(0)
+    settings = AdaptSettings(batch=64)
+    method = make_method(name, settings, *pose_sets, random, FRAMES, lifter=lifter, strides=(2, 3))
+    method.iterate(0)
+    method.pairs()
+    expected = {} if name == "oracle" else {pose_sets[0].name: {2, 3}}
+    if name != "control":
+        expected[pose_sets[1].name] = {1}
+    assert drawn == expected
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_trainings_draw_the_strides_that_are_asked_for(
+    tmp_path: Path, domains: tuple[Path, Path]
+) -> None:
+    small = "--width 4 --pretrain.steps 2 --pretrain.batch 8 --adapt.steps 2 --adapt.batch 8"
+    data = ["--source", str(domains[0]), "--target", str(domains[1]), "--device", "cpu"]
+    lifters = []
+    for strides in ("1", "3"):
+        out = tmp_path / strides
+        given = ["--lifter", "graph_mlp_27", "--strides", strides, "--methods", "control"]
+        rest = ["--seeds", "0", "--jobs", "1", "--out", str(out)]
+        main(["compare", *data, *small.split(), *given, *rest])
+        folders = [out / "seed0" / name for name in ("pretrain", "control")]
+        lifters.append([load_file(folder / "lifter.safetensors") for folder in folders])
+        card = read_card(folders[1] / "lifter.safetensors")
+        assert card is not None
+        assert card.settings.get("strides") == (None if strides == "1" else [3])
+    for one, other in zip(*lifters, strict=True):
+        assert not all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_one_transformation_moves_a_whole_window(pose_sets: tuple[PoseSet, PoseSet]) -> None:

@@ -39,6 +39,7 @@ from poseda.methods import (
     seen_enough,
     try_own_method,
 )
+from poseda.methods.method import labelled_rows
 from poseda.metrics import Metrics
 from poseda.networks.lifters import (
     default_width,
@@ -58,10 +59,15 @@ from poseda.networks.weights import (
 )
 from poseda.plan import PRETRAINING, SOURCE_ONLY, Job, Plan, Variant
 from poseda.protocol import PROTOCOLS, Protocol
-from poseda.training.loop import Progress, Schedule, Training
+from poseda.training.loop import Diverged, Progress, Schedule, Training
 from poseda.training.run_folder import RunFolder, compare_settings
+from poseda.training.watch import advice_on_nan
 
 SPLITS = ("train", "test")
+#: metres that no lifter errs by, trained or not, on so many poses of the source
+BROKEN, TRIED = 10.0, 1024
+#: fields of `AdaptSettings` that a user's own method may use
+PARTS = ("warmup", "gan_lr")
 #: of what a data file says of itself, what stands beside its figures
 ABOUT = ("dataset", "labels", "pose2d", "camera", "protocol", "licence")
 #: of a row of results, what a lifter's own card says
@@ -267,12 +273,14 @@ def run_training(job: Job, progress: Progress) -> None:
     if method is not None:
         there = target.train.to(device)
         mixed = make_method(
-            method, settings.adapt, train, there, random, frames, lifter.module.to(device)
+            *(method, settings.adapt, train, there, random, frames),
+            lifter=lifter.module.to(device),
+            strides=settings.strides,
         )
     trained = replace(lifter, card=_card(settings, method, seed, lifter.card, source, target))
     training = Training(
         lifter.module.to(device),
-        Sampler(train, random, frames),
+        Sampler(train, random, frames, settings.strides),
         _schedule(settings, method),
         run,
         random,
@@ -287,7 +295,35 @@ def run_training(job: Job, progress: Progress) -> None:
         training.run(progress)
     finally:
         run.close()
+    check_in_use(trained.module, train, run.path, adapts=method is not None)
     _save(run, trained)
+
+
+def check_in_use(lifter: nn.Module, train: PoseSet, folder: Path, *, adapts: bool) -> None:
+    """Finds out whether a trained lifter is any good outside of training. After a loss has exploded
+    and come down again, batch norms may still expect what they saw on the way.
+
+    Args:
+        lifter: that was trained.
+        train: labelled poses that it was trained on.
+        folder: of the training, for the message.
+        adapts: whether a method adapted it.
+
+    Raises:
+        Diverged: if it is wrong by more than `BROKEN` metres.
+    """
+    rows = torch.linspace(0, len(train) - 1, min(len(train), TRIED), device=train.pose2d.device)
+    rows, frames = rows.long(), frames_of(lifter)
+    sampler = Sampler(train, torch.Generator(rows.device), frames)
+    windows = rows if frames == 1 else train.tracks.windows(rows, frames)
+    pose2d, pose3d, _ = labelled_rows(sampler, windows)
+    wrong = float((lift(lifter, pose2d) - pose3d).norm(dim=-1).mean())
+    if not wrong < BROKEN:  # NaN too
+        raise Diverged(
+            f"{folder}: training diverged: in use the lifter is wrong by {wrong:.3g} m on the "
+            "source, whatever its loss was at the end; "
+            f"{advice_on_nan(['lifter_loss'], adapts=adapts)}"
+        )
 
 
 def check_settings(job: Job) -> bool:
@@ -310,6 +346,8 @@ def _card(
     """Of a lifter that has just been trained from one with the card `start`."""
     recipe = _recipe(settings, method, seed)
     names = ["precision"]
+    if settings.strides != Settings().strides:
+        names.append("strides")
     if settings.weights is None:
         names.append("pretrain")
     if method is not None:
@@ -452,6 +490,7 @@ def result_row(plan: Plan, variant: Variant, seed: int) -> dict[str, Any]:
     protocol = PROTOCOLS[settings.protocol]
     metrics = evaluate_lifter(lifter.module, target.test, protocol)
     row = metrics.as_row()
+    learned = () if method == SOURCE_ONLY else parts_of(method) or PARTS
     own = None
     if bool((source.split == 1).any()):
         own = evaluate_lifter(lifter.module, source.test, protocol)
@@ -474,12 +513,17 @@ def result_row(plan: Plan, variant: Variant, seed: int) -> dict[str, Any]:
         "weights": None if settings.weights is None else str(settings.weights),
         "pretrain_steps": None if settings.weights else settings.pretrain.steps,
         "pretrain_batch": None if settings.weights else settings.pretrain.batch,
+        "pretrain_lr": None if settings.weights else settings.pretrain.lr,
         "adapt_steps": 0 if method == SOURCE_ONLY else settings.adapt.steps,
         "adapt_batch": settings.adapt.batch,
+        "adapt_lr": settings.adapt.lr,
+        "adapt_warmup": settings.adapt.warmup if "warmup" in learned else None,
+        "adapt_gan_lr": settings.adapt.gan_lr if "gan_lr" in learned else None,
         "precision": settings.precision,
         "protocol": protocol.name,
         "protocol_about": protocol.describe(lifter.skeleton),
         "checkpoint": "last" if method == SOURCE_ONLY else CHECKPOINTS[protocol.checkpoint],
+        "commit": None if lifter.card is None else lifter.card.commit,
     }
 
 

@@ -132,12 +132,15 @@ def protocol(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
         f"{name}, width {width}{'' if how == 'screen' else f', input normalised by {how}'}"
         for name, width, how in lifters
     ]
-    seeds = ", ".join(str(seed) for seed in plan.seeds)
+    seeds = f"seed {plan.seeds[0]}"
+    if len(plan.seeds) > 1:
+        numbers = ", ".join(str(seed) for seed in plan.seeds)
+        seeds = f"seeds {numbers}, ± is their standard deviation"
     return (
         f"{_said(source)} to {_said(target)}, {poses}; "
         f"{next(iter(lifters.values()))}; 2D as in the files; {', '.join(networks)}, "
         f"{settings.precision}; {schedules(plan, rows)}; "
-        f"seeds {seeds}, ± is their standard deviation. Control: "
+        f"{seeds}. Control: "
         "as many more steps on source alone. Oracle: fine-tuned with the 3D of the target's train "
         "part. MPJPE (also by camera class, and on the source's test part), PA-MPJPE and N-MPJPE "
         "in mm, PCK at 150 mm and AUC in per cent."
@@ -316,14 +319,16 @@ def draw_figures(plan: Plan, rows: Sequence[dict[str, Any]]) -> list[tuple[Path,
             f"The lifter before and after adaptation by {title(best.name)} on target test poses, "
             "at equal distances in the order of the error before (PoseDA, Fig. 4).",
         )
-        keep(
-            _viewpoints(plan, source.train, target.train, best, seed),
-            "viewpoints",
-            f"From where people are seen: in the source, in what {title(best.name)} makes of it, "
-            "and in the target as the adapted lifter sees it (AdaptPose, Fig. 7).",
-        )
     for variant in plan.variants:
-        if variant.method == "adaptpose":
+        own = variant.method == "adaptpose"
+        if variant.method != SOURCE_ONLY and (variant == best or own):
+            keep(
+                _viewpoints(plan, source.train, target.train, variant, seed),
+                "viewpoints" if variant == best else f"viewpoints-{_file_name(variant.name)}",
+                f"From where people are seen: in the source, in what {title(variant.name)} makes "
+                "of it, and in the target as the adapted lifter sees it (AdaptPose, Fig. 7).",
+            )
+        if own:
             keep(
                 _motions(plan, source.train, target.train, variant, seed),
                 f"motions-{_file_name(variant.name)}",

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from poseda.config.checks import check_numbers
-
-MAX_STRIDE = 1_000  #: frames between those of a window
+from poseda.config.checks import check_numbers, check_strides
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,8 @@ class AdaptPoseSettings:
     selection_width: float = 16.0
     """How far from it a selected one may be (b)."""
     strides: tuple[int, ...] = (1, 2)
-    """Of which each window of source frames draws one, against differences in speed: as in the
-    authors' code. The paper has 2 to 5, of a source of 50 frames per second."""
+    """Of which each window that the generator is given draws one, against differences in speed: as
+    in the authors' code. The paper has 2 to 5, of a source of 50 frames per second."""
     critic_every: int = 2
     """Generator steps for each step of the discriminators."""
 
@@ -65,7 +63,4 @@ class AdaptPoseSettings:
             raise ValueError(
                 "bone_generator, camera: got none for both, expected at least one that generates"
             )
-        if not self.strides or not all(1 <= stride <= MAX_STRIDE for stride in self.strides):
-            raise ValueError(
-                f"strides: got {self.strides}, expected numbers from 1 to {MAX_STRIDE}"
-            )
+        check_strides(self.strides)

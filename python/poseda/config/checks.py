@@ -7,6 +7,8 @@ import math
 #: no wider layer and no larger batch than this: beyond lies a slip of the keyboard
 MAX_WIDTH = 16_384
 MAX_BATCH = 1_048_576
+#: nor windows with more steps from frame to frame
+MAX_STRIDE = 1_000
 
 
 def check_numbers(
@@ -22,3 +24,9 @@ def check_numbers(
             least = f"more than {low:g}" if open_low else f"at least {low:g}"
             most = "" if math.isinf(high) else f" and at most {high:,}"
             raise ValueError(f"{name}: got {value}, expected a number, {least}{most}")
+
+
+def check_strides(strides: tuple[int, ...]) -> None:
+    """Refuses what windows cannot draw a stride of."""
+    if not strides or not all(1 <= stride <= MAX_STRIDE for stride in strides):
+        raise ValueError(f"strides: got {strides}, expected numbers from 1 to {MAX_STRIDE}")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import tyro
 
 from poseda.cameras import ESTIMATE
-from poseda.config.checks import MAX_WIDTH, check_numbers
+from poseda.config.checks import MAX_WIDTH, check_numbers, check_strides
 from poseda.config.keypoints import KeypointSettings
 from poseda.config.training import AdaptSettings, PretrainSettings
 from poseda.protocol import ProtocolName
@@ -51,6 +51,10 @@ class Settings:
     """Of the lifter's input. screen: the picture's width to [-1, 1], the default. crop: the box
     around the joints to [-1, 1] both ways. square-crop: its longer side to [-1, 1]. root-frobenius:
     relative to the root and divided by the Frobenius norm."""
+    strides: tuple[int, ...] = (1,)
+    """Of which each window of source frames draws one, as steps from frame to frame: random
+    down-sampling, where people of the target move faster, or its frame rate is lower. For lifters
+    of several frames."""
     weights: Path | None = None
     """Start from these safetensors, of the same lifter, instead of pre-training. They bring their
     width and normalization."""
@@ -72,6 +76,7 @@ class Settings:
         if self.width is not None:
             check_numbers(self, "width", low=1, high=MAX_WIDTH)
         check_numbers(self, "checkpoint_every", low=1)
+        check_strides(self.strides)
         if self.camera_classes and self.target is None:
             raise ValueError("camera_classes: got some, expected them only together with target")
         if self.target is None and self.keypoints != KeypointSettings():

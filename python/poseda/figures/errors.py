@@ -60,7 +60,9 @@ def camera_errors(errors: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure
         for name, seeds in errors.items()
     }
     width = min(0.8 / len(values), 0.3)
-    figure = new_figure(min(max(1.2 + 0.24 * len(values) * len(cameras), 4.5), 14), 3.3)
+    several = any(len(seeds) > 1 for seeds in errors.values())
+    least = 5.4 if several else 4.5  # inches; room for the note
+    figure = new_figure(min(max(1.2 + 0.24 * len(values) * len(cameras), least), 14), 3.3)
     axis = figure.subplots()
     handles = []
     for number, (name, of_cameras) in enumerate(values.items()):
@@ -93,7 +95,7 @@ def camera_errors(errors: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure
         if len(cameras) > 8:
             label.set(rotation=35, ha="right", fontsize=NOTE_SIZE)
     legend_below(figure, handles, columns=_LEGEND_COLUMNS)
-    if any(len(seeds) > 1 for seeds in errors.values()):
+    if several:
         note = "bars: mean over seeds; whiskers: their standard deviation; dots: each seed"
         axis.set_title(note, fontsize=NOTE_SIZE, color=FAINT_INK, loc="left", pad=4)
     return figure

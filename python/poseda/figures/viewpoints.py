@@ -51,8 +51,9 @@ def view_directions(poses: Array, skeleton: Skeleton) -> Array:
         skeleton: with Thorax, hips and shoulders.
 
     Returns:
-        (M, 2) azimuth, 0 in front and positive on the person's left, -180 to 180; and elevation,
-        positive from above, -90 to 90; degrees. Poses without a torso are left out.
+        (M, 3) azimuth, 0 in front and positive on the person's left, -180 to 180; elevation,
+        positive from above, -90 to 90; and roll, how far the body leans in the picture, positive
+        to the right, -180 to 180; degrees. Poses without a torso are left out.
     """
     joint = {name: poses[:, number] for number, name in enumerate(skeleton.names)}
     up = joint["Thorax"] - poses[:, 0]
@@ -66,13 +67,14 @@ def view_directions(poses: Array, skeleton: Skeleton) -> Array:
     # towards the camera is (0, 0, -1)
     azimuth = np.degrees(np.arctan2(-left[:, 2], -front[:, 2]))
     elevation = np.degrees(np.arcsin(np.clip(-up[:, 2], -1, 1)))
+    roll = np.degrees(np.arctan2(up[:, 0], -up[:, 1]))
     has_front = (height[:, 0] > _MIN_LENGTH) & (width[:, 0] > _MIN_LENGTH)
-    return np.stack((azimuth, elevation), -1)[has_front]
+    return np.stack((azimuth, elevation, roll), -1)[has_front]
 
 
 def viewpoints(sets: Mapping[str, Tensor], skeleton: Skeleton) -> Figure:
     """From where people are seen in several sets of poses: a map of each, and all of them by
-    azimuth and by elevation.
+    azimuth, elevation and roll.
 
     Args:
         sets: names and poses (N, J, 3) in the camera frame, any origin: such as those of the
@@ -80,8 +82,8 @@ def viewpoints(sets: Mapping[str, Tensor], skeleton: Skeleton) -> Figure:
         skeleton: J joints.
 
     Returns:
-        The figure: maps of azimuth and elevation with one scale, and below them the two
-        distributions.
+        The figure: maps of azimuth and elevation with one scale, and below them the distributions
+        of the three angles.
 
     Raises:
         ValueError: if there are no sets or more than four, or a shape or coordinate is not valid.
@@ -98,7 +100,7 @@ def viewpoints(sets: Mapping[str, Tensor], skeleton: Skeleton) -> Figure:
     upper, lower = halves
     maps = upper.subplots(1, len(sets), sharey=True, squeeze=False)[0]
     shares = [
-        100 * np.histogramdd(seen, (_AZIMUTHS, _ELEVATIONS))[0] / len(seen)
+        100 * np.histogramdd(seen[:, :2], (_AZIMUTHS, _ELEVATIONS))[0] / len(seen)
         for seen in directions.values()
     ]
     most = max(float(share.max()) for share in shares)
@@ -122,9 +124,10 @@ def viewpoints(sets: Mapping[str, Tensor], skeleton: Skeleton) -> Figure:
     bar.set_label("share (%)", fontsize=NOTE_SIZE, color=FAINT_INK)
     bar.ax.tick_params(labelsize=NOTE_SIZE - 0.5, colors=FAINT_INK)
     bar.outline.set_visible(False)
-    azimuth, elevation = lower.subplots(1, 2, squeeze=False)[0]
-    _outlines(azimuth, directions, 0, _AZIMUTHS, "azimuth (°): 0 from the front, 90 from the left")
-    _outlines(elevation, directions, 1, _ELEVATIONS, "elevation (°): 90 from above the torso")
+    azimuth, elevation, roll = lower.subplots(1, 3, squeeze=False)[0]
+    _outlines(azimuth, directions, 0, _AZIMUTHS, "azimuth (°): 0 front, 90 left")
+    _outlines(elevation, directions, 1, _ELEVATIONS, "elevation (°): 90 above the torso")
+    _outlines(roll, directions, 2, _AZIMUTHS, "roll (°): 90 leaning to the right")
     azimuth.set_ylabel("share (%)", fontsize=NOTE_SIZE, color=FAINT_INK)
     handles = [
         Line2D([], [], color=colour, linestyle=dashes, linewidth=1.7, label=name)

@@ -251,11 +251,12 @@ class AdaptPose:
         made, degrees = self.latest.made, 180 / math.pi
         source = self._windows(self.source.pose3d(self.latest.rows))
         before, after = bones(source, self.skeleton), bones(made.turned, self.skeleton)
-        cosine = torch.cosine_similarity(before, after, dim=-1).clamp(-1, 1)
+        angle = torch.cosine_similarity(before, after, dim=-1).clamp(-1, 1).acos()
         return {
-            "bone_angle_deg": cosine.acos() * degrees,
+            "bone_angle_deg": angle * degrees,
             "bone_ratio": made.bone_scale.abs(),
             "rotation_deg": made.rotation.norm(dim=-1) * degrees,
+            "bone_angle_spread_deg": spread(angle[..., None]) * degrees,
             "bone_ratio_spread": spread(made.bone_scale[..., None]),
             "rotation_spread_deg": spread(made.rotation) * degrees,
             "pose_spread_deg": pose_spread_deg(made.turned[:, self.frames // 2], self.skeleton),

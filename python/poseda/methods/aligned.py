@@ -213,8 +213,9 @@ class Aligned:
 
 
 def _local(task: Task) -> LocalPoseAugmentation:
-    """Local pose augmentation that leaves the orientation alone."""
-    poseda = dataclasses.replace(task.settings.poseda, rotation="none")
+    """Local pose augmentation that leaves the orientation alone, and whose only critic is that of
+    3D poses: the one of 2D poses would look at them as their own cameras saw them."""
+    poseda = dataclasses.replace(task.settings.poseda, rotation="none", critic2d="none")
     settings = dataclasses.replace(task.settings, poseda=poseda)
     return LocalPoseAugmentation(dataclasses.replace(task, settings=settings), gpa=True)
 

@@ -3,6 +3,7 @@ source's own. Here also the two yardsticks that need no augmentation."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -60,9 +61,11 @@ class Task:
         random: torch.Generator,
         frames: int = 1,
         lifter: nn.Module | None = None,
+        strides: Sequence[int] = (1,),
     ) -> Task:
-        """A task over whole sets of poses, sampled as windows of so many frames."""
-        samplers = Sampler(source, random, frames), Sampler(target, random, frames)
+        """A task over whole sets of poses, sampled as windows of so many frames, the source's with
+        one of these strides each."""
+        samplers = Sampler(source, random, frames, strides), Sampler(target, random, frames)
         return cls(settings, *samplers, random, lifter)
 
     def options(self, **defaults: bool | int | float | str) -> dict[str, Any]:

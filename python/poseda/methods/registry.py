@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -175,6 +175,7 @@ def make_method(
     random: torch.Generator,
     frames: int = 1,
     lifter: nn.Module | None = None,
+    strides: Sequence[int] = (1,),
 ) -> Method:
     """A method over the train parts of source and target.
 
@@ -188,6 +189,7 @@ def make_method(
         random: where all sampling and noise comes from.
         frames: T of the lifter; above 1 the method makes windows of as many frames.
         lifter: the network that is adapted; some methods ask it.
+        strides: of which each window of the source draws one.
 
     Raises:
         ValueError: if there is no such method, it needs labels that are not there, or no frame of
@@ -202,7 +204,7 @@ def make_method(
         target = dataclasses.replace(target, pose3d=None)
     elif target.pose3d is None:
         raise ValueError(f"{target.name}: has no pose3d, expected it for method {name}")
-    return make(Task.over(settings, source, target, random, frames, lifter))
+    return make(Task.over(settings, source, target, random, frames, lifter, strides))
 
 
 def try_own_method(

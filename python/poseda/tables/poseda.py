@@ -73,8 +73,8 @@ TABLE_1 = Table(
         trained(CONTROL, "control", None, None),
     ),
     "poseda",
-    note="The papers are not clear on the test subjects: some of these numbers were published for "
-    "S9 and S11.",
+    note=f"{SUPERVISED.capitalize()}. The papers are not clear on the test subjects: some of these "
+    "numbers were published for S9 and S11.",
 )
 TABLE_2 = Table(
     "poseda-table2",
@@ -235,7 +235,7 @@ TABLE_A = Table(
             for kind, pair in (("det", "s1-det"), ("cpn", "s1-cpn"), ("hr", "s1-hr"), ("gt", "s1"))
         ),
         *(
-            Column("mpjpe", pair, f"3DHP {kind.upper()}")
+            Column("mpjpe", pair, f"3DHP {kind.upper()}", "poseaug-3dhp")
             for kind, pair in (
                 ("det", "h36m-det-3dhp"),
                 ("cpn", "h36m-cpn-3dhp"),

@@ -18,11 +18,13 @@ class Column:
         metric: a key of a row of results.
         pair: a key of `PAIRS`.
         title: where the metric's own name does not do.
+        protocol: by which this pair is evaluated, where it is not the table's.
     """
 
     metric: str
     pair: str
     title: str = ""
+    protocol: ProtocolName | None = None
 
 
 @dataclass(frozen=True)

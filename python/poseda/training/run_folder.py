@@ -26,6 +26,8 @@ import torch
 from poseda.distributed import is_first
 from poseda.files import atomic_write
 
+MOST_NAMES = 3  #: of settings, in a message
+
 
 class RunFolder:
     """Creates the folder.
@@ -166,12 +168,38 @@ def compare_settings(folder: Path, settings: dict[str, Any]) -> bool:
     path = folder / "settings.json"
     if not path.exists():
         return False
-    if path.read_text(errors="replace") != _as_text(settings):
+    text = path.read_text(errors="replace")
+    if text != _as_text(settings):
         raise ValueError(
-            f"{path}: this training was started with other settings than config.json has now; "
-            "restore config.json, or choose another --out"
+            f"{path}: this training was started with other settings{_differing(text, settings)}; "
+            "give those again (of a run folder, restore its config.json), or choose another --out"
         )
     return True
+
+
+def _differing(text: str, settings: dict[str, Any]) -> str:
+    """The names of settings that a file has otherwise, as far as it can be read."""
+    try:
+        before, now = _flat(json.loads(text)), _flat(json.loads(_as_text(settings)))
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+    names = [
+        f"{name} {before.get(name)!r:.60}, now {now.get(name)!r:.60}"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
+    ]
+    return f" ({', '.join(names[:MOST_NAMES])})" if names else ""
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted name."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
 
 
 def _as_text(settings: dict[str, Any]) -> str:
