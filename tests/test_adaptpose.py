@@ -326,7 +326,8 @@ def test_short_trainings_are_finite_and_move_the_lifter(
     training = train(tmp_path, method, 10)
     training.run()
     record = training.folder.records()[-1]
-    assert {"domain_loss", "pose_loss", "bone_angle_deg", "hardness", "kept"} <= set(record)
+    logged = {"domain_loss", "pose_loss", "bone_angle_deg", "bone_angle_spread_deg", "hardness"}
+    assert {*logged, "kept"} <= set(record)
     assert torch.isfinite(values(method.generator)).all()
     assert not torch.equal(values(method.lifter), before)
 

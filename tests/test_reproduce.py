@@ -107,12 +107,15 @@ def test_poseaug_has_its_own_published_epochs() -> None:
 
 
 def test_the_protocol_says_how_each_lifter_was_trained() -> None:
-    (plan,) = plans(Request(TABLES["open-table4"], budget="cpu")).values()
+    table = TABLES["open-table4"]
+    (plan,) = plans(Request(table, budget="cpu")).values()
     said = schedules(plan, [])
     for lifters, at in (("sem_gcn, st_gcn", 0.01), ("simple_baseline, videopose3d", 0.003)):
         assert {*lifters.split(", ")} <= {*LIFTERS}
         assert re.search(rf"pre-training 3,000 steps of 128 at {at} falling to {0.16 * at:g}", said)
     assert said.count("pre-training") == 2
+    (strided,) = plans(Request(table, changes={"strides": [1, 2]})).values()
+    assert schedules(strided, []).endswith(" falling to 0, source windows of strides 1, 2")
     one = schedules(plan, [{"row": "VideoPose3D, control"}])
     assert one == (
         "pre-training 3,000 steps of 128 at 0.003 falling to 0.00048, then 3,000 steps of 128 + "

@@ -312,10 +312,10 @@ def check_in_use(lifter: nn.Module, train: PoseSet, folder: Path, *, adapts: boo
     Raises:
         Diverged: if it is wrong by more than `BROKEN` metres.
     """
-    rows = torch.linspace(0, len(train) - 1, min(len(train), TRIED), device=train.pose2d.device)
-    rows, frames = rows.long(), frames_of(lifter)
-    sampler = Sampler(train, torch.Generator(rows.device), frames)
+    frames, device = frames_of(lifter), train.pose2d.device
+    rows = torch.arange(0, len(train), -(-len(train) // TRIED), device=device)
     windows = rows if frames == 1 else train.tracks.windows(rows, frames)
+    sampler = Sampler(train, torch.Generator(device), frames)
     pose2d, pose3d, _ = labelled_rows(sampler, windows)
     wrong = float((lift(lifter, pose2d) - pose3d).norm(dim=-1).mean())
     if not wrong < BROKEN:  # NaN too
@@ -501,6 +501,7 @@ def result_row(plan: Plan, variant: Variant, seed: int) -> dict[str, Any]:
         "lifter": lifter.name,
         "width": lifter.width,
         "normalization": normalization_of(lifter.module),
+        "strides": list(settings.strides),
         "seed": seed,
         "source": source.name,
         "target": target.name,

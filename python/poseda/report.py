@@ -168,10 +168,13 @@ def _schedule(settings: Settings) -> str:
         else f"pre-training {pretrain.steps:,} steps of {pretrain.batch} at {pretrain.lr:g} "
         f"falling to {pretrain.final_lr:g}"
     )
-    return (
+    said = (
         f"{start}, then {adapt.steps:,} steps of {adapt.batch} + {adapt.batch} at {adapt.lr:g} "
         "falling to 0"
     )
+    if settings.strides == Settings().strides:
+        return said
+    return f"{said}, source windows of strides {', '.join(map(str, settings.strides))}"
 
 
 def _said(poses: PoseSet) -> str:
