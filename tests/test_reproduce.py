@@ -114,6 +114,10 @@ def test_the_protocol_says_how_each_lifter_was_trained() -> None:
         assert {*lifters.split(", ")} <= {*LIFTERS}
         assert re.search(rf"pre-training 3,000 steps of 128 at {at} falling to {0.16 * at:g}", said)
     assert said.count("pre-training") == 2
+    (several,) = plans(Request(TABLES["open-methods"], budget="published")).values()
+    said = schedules(several, [])
+    assert "videopose3d (PoseAug): pre-training" in said and "then 73,152 steps" in said
+    assert "; videopose3d (source only, control," in f"; {said}"
     (strided,) = plans(Request(table, changes={"strides": [1, 2]})).values()
     assert schedules(strided, []).endswith(" falling to 0, source windows of strides 1, 2")
     one = schedules(plan, [{"row": "VideoPose3D, control"}])
@@ -303,7 +307,7 @@ def test_other_settings_in_a_folder_are_refused(
     given = ("--data", "open", "--source", domains[0], "--target", domains[1], "--out", tmp_path)
     run("reproduce", "adaptpose-table6", *given, *SMALL, "--seeds", 0)
     line = refused(capsys, "reproduce", "adaptpose-table6", *given, "--seeds", 0, "--jobs", 1)
-    assert "started with other settings (width 8, now None, " in line and "another --out" in line
+    assert "started with other settings (width 8, now null; " in line and "another --out" in line
 
 
 def test_bad_requests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import resource
@@ -18,7 +19,7 @@ from poseda.methods import make_method
 from poseda.methods.method import Pairs
 from poseda.networks.lifters import make_lifter
 from poseda.training.loop import Diverged, Interrupted, Schedule, Training
-from poseda.training.run_folder import RunFolder
+from poseda.training.run_folder import RunFolder, compare_settings
 from tests.adapt_settings import adapt_settings
 
 STEPS = 24
@@ -271,3 +272,21 @@ def test_metrics_cut_short_by_a_kill_are_read_and_mended(tmp_path: Path) -> None
     assert [record["step"] for record in folder.records()] == [50, 100]
     folder.truncate_metrics(60)
     assert folder.metrics_path.read_text() == '{"step": 50, "a": 1.0}\n'
+
+
+def test_settings_of_another_training_are_named_without_harm(tmp_path: Path) -> None:
+    def refusal(text: str, settings: dict[str, object]) -> str:
+        (tmp_path / "settings.json").write_text(text)
+        with pytest.raises(ValueError, match="started with other settings") as refused:
+            compare_settings(tmp_path, settings)
+        return str(refused.value)
+
+    now = {"a": 0, "b": {"c": None}, "d": "x"}
+    said = refusal('{"a": false, "b": {}, "d": "x"}', now)
+    assert "settings (a false, now 0; b.c not there, now null); give those again" in said
+    wild = json.dumps({"\ud800\n\x1b[2J" + "k" * 5000: "\n" * 5000, "e": 1, "f": 2})
+    said = refusal(wild, now)
+    assert said.isprintable() and len(said) < 1000 and "and 3 more" in said
+    said.encode()
+    assert "other settings; give" in refusal("{", now)
+    assert "other settings; give" in refusal("[1]", now)

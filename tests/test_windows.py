@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from poseda.training.loop import Schedule, Training
 from poseda.training.run_folder import RunFolder
 from poseda_ext import H36M_16, Skeleton, gpa
 from tests.adapt_settings import adapt_settings
+from tests.commands import refused
 
 FRAMES = 5
 
@@ -218,7 +220,7 @@ def test_windows_of_the_source_alone_draw_strides(
 
 @pytest.mark.usefixtures("no_figures")
 def test_trainings_draw_the_strides_that_are_asked_for(
-    tmp_path: Path, domains: tuple[Path, Path]
+    tmp_path: Path, domains: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = "--width 4 --pretrain.steps 2 --pretrain.batch 8 --adapt.steps 2 --adapt.batch 8"
     data = ["--source", str(domains[0]), "--target", str(domains[1]), "--device", "cpu"]
@@ -235,6 +237,14 @@ def test_trainings_draw_the_strides_that_are_asked_for(
         assert card.settings.get("strides") == (None if strides == "1" else [3])
     for one, other in zip(*lifters, strict=True):
         assert not all(torch.equal(one[key], other[key]) for key in one)
+    row = json.loads((tmp_path / "3" / "results.json").read_text())[0]
+    assert row["strides"] == [3] and row["adapt_warmup"] is None and row["adapt_lr"] == 5e-4
+    # as folders that were begun before there were strides
+    assert "strides" not in (tmp_path / "1" / "seed0" / "control" / "settings.json").read_text()
+    alone = ["--strides", "1", "2", "--out", str(tmp_path / "alone")]
+    line = refused(capsys, "compare", *data, *small.split(), "--lifter", "videopose3d", *alone)
+    assert "strides: got (1, 2) for videopose3d, which looks at one frame" in line
+    assert not (tmp_path / "alone").exists()
 
 
 def test_one_transformation_moves_a_whole_window(pose_sets: tuple[PoseSet, PoseSet]) -> None:

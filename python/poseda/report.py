@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -148,16 +149,27 @@ def protocol(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
 
 
 def schedules(plan: Plan, rows: Sequence[dict[str, Any]]) -> str:
-    """How long and how fast lifters were trained, each kind that differs named by its lifters."""
+    """How long and how fast lifters were trained, each kind that differs named by its lifters, and
+    where one of them was trained in several ways by the methods."""
     names = {row["row"] for row in rows}
-    lifters: dict[str, dict[str, None]] = {}
+    # of each schedule its lifters, and of these their methods
+    found: dict[str, dict[str, dict[str, None]]] = {}
     for variant in plan.variants:
         if not names or variant.name in names:
             settings = plan.settings_of(variant)
-            lifters.setdefault(_schedule(settings), {})[settings.lifter] = None
-    if len(lifters) == 1:
-        return next(iter(lifters))
-    return "; ".join(f"{', '.join(of)}: {schedule}" for schedule, of in lifters.items())
+            lifters = found.setdefault(_schedule(settings), {})
+            lifters.setdefault(settings.lifter, {})[title(variant.method)] = None
+    if len(found) == 1:
+        return next(iter(found))
+    times = Counter(lifter for lifters in found.values() for lifter in lifters)
+
+    def named(lifter: str, methods: Iterable[str]) -> str:
+        return f"{lifter} ({', '.join(methods)})" if times[lifter] > 1 else lifter
+
+    return "; ".join(
+        f"{', '.join(named(*each) for each in lifters.items())}: {schedule}"
+        for schedule, lifters in found.items()
+    )
 
 
 def _schedule(settings: Settings) -> str:
@@ -408,7 +420,8 @@ def _trained(
     lifter = _after(plan, row, seed).module
     random = torch.Generator().manual_seed(seed)
     frames = frames_of(lifter)
-    method = make_method(row.method, settings.adapt, source, target, random, frames, lifter)
+    task = settings.adapt, source, target, random, frames, lifter, settings.strides
+    method = make_method(row.method, *task)
     state = RunFolder(plan.folder(row, seed)).load_state()
     if state is not None:
         method.load_state_dict(state["method"])

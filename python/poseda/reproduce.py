@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Literal
@@ -71,7 +71,7 @@ RECIPES: dict[Budget, dict[str, dict[str, Any]]] = {
         "sem_gcn": {
             "pretrain.steps": 100 * STEPS_PER_EPOCH,
             "pretrain.lr": 2e-2,
-            "pretrain.final_lr": 2e-2,
+            "pretrain.final_lr": 1.92e-2,
         },
         # As the authors' code of AdaptPose, whose tables have it.
         "videopose3d_27": {"strides": (1, 2)},
@@ -126,25 +126,23 @@ class Request:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Those of the table, on the data and by the protocol that are asked for."""
+        """Those of the table, on the data that is asked for."""
         if not self.open:
-            how = self.protocol
-            return tuple(
-                replace(each, protocol=how or each.protocol) for each in self.table.columns
-            )
+            return self.table.columns
         return tuple(Column(each.metric, OPEN, each.title) for each in self.table.columns)
 
-    @property
-    def how(self) -> ProtocolName:
-        """The protocol's name."""
-        return self.protocol or ("poseda" if self.open else self.table.protocol)
+    def how(self, pair: str) -> ProtocolName:
+        """The name of the protocol by which a pair of data sets is evaluated."""
+        own = self.table.protocols.get(pair, self.table.protocol)
+        return self.protocol or ("poseda" if self.open else own)
 
     @property
     def folder(self) -> Path:
         """Of the table."""
         own = self.open and self.table.pairs != (OPEN,)
         name = f"{self.table.name}-open" if own else self.table.name
-        best = "-best" if PROTOCOLS[self.how].checkpoint == "best-on-test" else ""
+        checkpoints = {PROTOCOLS[self.how(each.pair)].checkpoint for each in self.columns}
+        best = "-best" if "best-on-test" in checkpoints else ""
         return self.out / f"{name}{best}"
 
 
@@ -182,7 +180,7 @@ def plans(request: Request) -> dict[str, Plan]:
     found = {}
     for pair in dict.fromkeys(column.pair for column in request.columns):
         source, target = _files(request, pair)
-        how = next(each.protocol for each in request.columns if each.pair == pair) or request.how
+        how = request.how(pair)
         best = "-best" if PROTOCOLS[how].checkpoint == "best-on-test" else ""
         own: dict[str, Any] = {
             "source": source,

@@ -38,8 +38,9 @@ class AlignedSettings:
     their camera (with viewpoint pose: about their torso), and seen by any of the target's cameras.
     What remains to 1 are source poses."""
     lpa: bool = False
-    """Also turn bones of source poses and scale their lengths by PoseDA's local pose augmentation;
-    with fitted and turned below 1 together, so that source poses remain."""
+    """Also turn bones of source poses and scale their lengths by PoseDA's local pose augmentation,
+    of which it takes no rotation and no 2D critic; with fitted and turned below 1 together, so that
+    source poses remain."""
 
     def __post_init__(self) -> None:
         check_numbers(self, "rounds", low=2)

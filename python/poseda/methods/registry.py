@@ -208,13 +208,18 @@ def make_method(
 
 
 def try_own_method(
-    name: str, settings: AdaptSettings, source: PoseSet, target: PoseSet, lifter: nn.Module
+    name: str,
+    settings: AdaptSettings,
+    source: PoseSet,
+    target: PoseSet,
+    lifter: nn.Module,
+    strides: Sequence[int] = (1,),
 ) -> None:
     """Runs a user's own method on a few poses, to find out what is wrong with it before anything
     is trained; nothing for one of `METHODS`.
 
     Args:
-        name, settings, source, target: as in `make_method`.
+        name, settings, source, target, strides: as in `make_method`.
         lifter: of which a copy is given to the method, on the device of the poses.
 
     Raises:
@@ -225,7 +230,7 @@ def try_own_method(
     target = dataclasses.replace(seen_enough(target), pose3d=None)
 
     def task(source: PoseSet, target: PoseSet, random: torch.Generator, lifter: nn.Module) -> Task:
-        return Task.over(settings, source, target, random, frames_of(lifter), lifter)
+        return Task.over(settings, source, target, random, frames_of(lifter), lifter, strides)
 
     try_method(name, _own(name), task, source, target, lifter)
 

@@ -18,13 +18,11 @@ class Column:
         metric: a key of a row of results.
         pair: a key of `PAIRS`.
         title: where the metric's own name does not do.
-        protocol: by which this pair is evaluated, where it is not the table's.
     """
 
     metric: str
     pair: str
     title: str = ""
-    protocol: ProtocolName | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,7 @@ class Table:
         columns: all of them.
         lines: all rows.
         protocol: by which it is evaluated on the papers' data.
+        protocols: others than that, by pair.
         only_paper: why it cannot be made on the open benchmark; empty if it can.
         note: what a reader has to know.
     """
@@ -67,6 +66,7 @@ class Table:
     protocol: ProtocolName
     only_paper: str = ""
     note: str = ""
+    protocols: Mapping[str, ProtocolName] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for line in self.lines:

@@ -38,8 +38,8 @@ class Interrupted(Exception):
 
 
 class Diverged(RuntimeError):
-    """A training has gone wrong for good: by a number that is not finite, or by what
-    `poseda.training.watch` sees."""
+    """A training has gone wrong for good: by a number that is not finite, by what
+    `poseda.training.watch` sees, or because its lifter is no good in use."""
 
 
 @dataclass(frozen=True)

@@ -178,27 +178,29 @@ def compare_settings(folder: Path, settings: dict[str, Any]) -> bool:
 
 
 def _differing(text: str, settings: dict[str, Any]) -> str:
-    """The names of settings that a file has otherwise, as far as it can be read."""
+    """Which settings a file has otherwise, as far as it can be read."""
     try:
         before, now = _flat(json.loads(text)), _flat(json.loads(_as_text(settings)))
     except (ValueError, AttributeError, RecursionError):
         return ""
-    names = [
-        f"{name} {before.get(name)!r:.60}, now {now.get(name)!r:.60}"
-        for name in {**before, **now}
-        if before.get(name) != now.get(name)
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    said = [
+        f"{ascii(name)[1:-1]:.60} {before.get(name, 'not there'):.60}, "
+        f"now {now.get(name, 'not there'):.60}"
+        for name in names[:MOST_NAMES]
     ]
-    return f" ({', '.join(names[:MOST_NAMES])})" if names else ""
+    more = [f"and {len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
+    return f" ({'; '.join([*said, *more])})" if said else ""
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted name."""
-    found: dict[str, Any] = {}
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Values as JSON by dotted name."""
+    found: dict[str, str] = {}
     for name, value in settings.items():
         if isinstance(value, dict):
             found |= _flat(value, f"{prefix}{name}.")
         else:
-            found[prefix + name] = value
+            found[prefix + name] = json.dumps(value)
     return found
 
 
