@@ -179,7 +179,7 @@ def check_plan(plan: Plan) -> None:
         _check_data(start.settings, jobs)
         lifter = _check_lifter(start.settings)
         frames = frames_of(lifter.module)
-        if frames == 1 and start.settings.strides != Settings().strides:
+        if frames == 1 and start.settings.strided:
             raise ValueError(
                 f"strides: got {start.settings.strides} for {lifter.name}, which looks at one "
                 "frame, expected them only for a lifter of several"
@@ -349,7 +349,7 @@ def _card(
     """Of a lifter that has just been trained from one with the card `start`."""
     recipe = _recipe(settings, method, seed)
     names = ["precision"]
-    if settings.strides != Settings().strides:
+    if settings.strided:
         names.append("strides")
     if settings.weights is None:
         names.append("pretrain")
@@ -382,7 +382,7 @@ def _recipe(settings: Settings, method: str | None, seed: int) -> dict[str, Any]
     every: dict[str, Any] = TypeAdapter(Settings).dump_python(settings, mode="json")
     recipe = {"method": method or "pretrain", "seed": seed}
     recipe |= {name: every[name] for name in PRETRAINING}
-    if settings.strides == Settings().strides:  # as folders from before there were any
+    if not settings.strided:  # as folders from before there were any
         del recipe["strides"]
     if method is None:
         return recipe

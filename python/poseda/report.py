@@ -184,7 +184,7 @@ def _schedule(settings: Settings) -> str:
         f"{start}, then {adapt.steps:,} steps of {adapt.batch} + {adapt.batch} at {adapt.lr:g} "
         "falling to 0"
     )
-    if settings.strides == Settings().strides:
+    if not settings.strided:
         return said
     return f"{said}, source windows of strides {', '.join(map(str, settings.strides))}"
 

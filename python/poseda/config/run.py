@@ -90,6 +90,11 @@ class Settings:
                 "look at the keypoints"
             )
 
+    @property
+    def strided(self) -> bool:
+        """Whether windows of the source are down-sampled."""
+        return self.strides != (1,)
+
 
 def given(settings: object) -> list[str]:
     """The names of the fields that differ from their defaults."""
