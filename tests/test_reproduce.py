@@ -206,6 +206,8 @@ def test_a_table_on_open_data_and_one_that_shares_its_trainings(
     assert "Ours are on other data than the published numbers" in text
     assert "protocol poseda: root-relative, mean over 16 joints, root included" in text
     assert "4 steps of 8 + 8" in text and "seeds 0, 1" in text and "subjects" in text
+    assert "(figures/cameras-open-videopose3d.png)" in text
+    assert (folder / "figures" / "cameras-open-videopose3d.png").stat().st_size > 5000
     table = json.loads((folder / "table.json").read_text())
     cell = table["lines"][0]["cells"][0]
     assert table["lines"][0]["method"] == "gpa" and cell["published"] == 66.07
@@ -235,6 +237,8 @@ def test_a_table_of_a_paper_with_windows_by_its_own_protocol(
     text = (tmp_path / "out" / "adaptpose-table8" / "table.md").read_text()
     assert "protocol adaptpose:" in text and "hip-thorax length of 0.52 m" in text
     assert "videopose3d, width 8, videopose3d_27, width 8" in text
+    for lifter in ("videopose3d", "videopose3d_27"):
+        assert f"(figures/cameras-h36m-3dhp-24688-{lifter}.png)" in text
     assert "only orders compare" not in text
 
 

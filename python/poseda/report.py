@@ -310,7 +310,7 @@ def draw_figures(plan: Plan, rows: Sequence[dict[str, Any]]) -> list[tuple[Path,
 
     if rows and 1 < len(plan.variants) <= figures.MAX_METHODS:
         keep(
-            _camera_errors(rows),
+            camera_errors(rows),
             "cameras",
             "MPJPE by camera, before and after adaptation, of all methods.",
         )
@@ -339,14 +339,14 @@ def draw_figures(plan: Plan, rows: Sequence[dict[str, Any]]) -> list[tuple[Path,
         if variant.method != SOURCE_ONLY and (variant == best or own):
             keep(
                 _viewpoints(plan, source.train, target.train, variant, seed),
-                "viewpoints" if variant == best else f"viewpoints-{_file_name(variant.name)}",
+                "viewpoints" if variant == best else f"viewpoints-{file_name(variant.name)}",
                 f"From where people are seen: in the source, in what {title(variant.name)} makes "
                 "of it, and in the target as the adapted lifter sees it (AdaptPose, Fig. 7).",
             )
         if own:
             keep(
                 _motions(plan, source.train, target.train, variant, seed),
-                f"motions-{_file_name(variant.name)}",
+                f"motions-{file_name(variant.name)}",
                 f"Source motions and what {title(variant.name)} makes of them (AdaptPose, Fig. 5).",
             )
     if best.method != SOURCE_ONLY:
@@ -463,7 +463,8 @@ def _motions(
     return figures.motions(made.source, made.generated, source.skeleton)
 
 
-def _camera_errors(rows: Sequence[dict[str, Any]]) -> figures.Figure:
+def camera_errors(rows: Sequence[dict[str, Any]]) -> figures.Figure:
+    """MPJPE by camera of every row of results, all seeds of a row together."""
     errors: dict[str, list[dict[str, float]]] = {}
     for row in rows:
         cameras = row["per_camera"] if len(row["per_camera"]) > 1 else {}
@@ -472,7 +473,8 @@ def _camera_errors(rows: Sequence[dict[str, Any]]) -> figures.Figure:
     return figures.camera_errors(errors)
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
+    """A name of the user's, as part of a file's name."""
     return re.sub(r"[^\w.=+-]", "_", name)
 
 

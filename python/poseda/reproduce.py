@@ -3,7 +3,7 @@ Markdown and JSON, with what was published beside.
 
 Tables that need the same training share it. The folder of a reproduction holds a folder for each
 pair of data sets, in which the trainings are, and one for each table, with ``table.md``,
-``table.json`` and ``results.json`` (rows as of every run).
+``table.json``, ``results.json`` (rows as of every run) and ``figures``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Any, Literal
 
 from poseda.config import Settings
 from poseda.experiment import check_settings, load_data, result_row, write_json
+from poseda.figures import MAX_METHODS, save_figure
 from poseda.files import atomic_write
 from poseda.networks.weights import load_lifter
 from poseda.plan import Job, Plan, Variant, changed
 from poseda.protocol import PROTOCOLS, ProtocolName
-from poseda.report import COLUMNS, protocol, spread
+from poseda.report import COLUMNS, camera_errors, file_name, protocol, spread
 from poseda.tables import CANNOT, OPEN, PAIRS, TABLES, Column, Line, Table, how_to_make
 
 Budget = Literal["recommended", "published", "cpu", "small"]
@@ -337,9 +338,25 @@ def collect(request: Request, found: Mapping[str, Plan], absent: Mapping[Path, s
     write_json(folder / "table.json", as_json(request, rows, lines) | {"missing": missing})
     text = as_markdown(request, rows, lines)
     text += "".join(f"\n- not there: {each}" for each in missing) + "\n" * bool(missing)
+    for path, caption in _draw_camera_errors(folder / "figures", rows):
+        text += f"\n![{caption}]({path.relative_to(folder).as_posix()})\n"
     with atomic_write(folder / "table.md") as path:
         path.write_text(text, encoding="utf-8")
     return folder
+
+
+def _draw_camera_errors(folder: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[Path, str]]:
+    """A figure for each pair of data sets and lifter of which there is something to compare."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["pair"], row["lifter"]), []).append(row)
+    for (pair, lifter), group in groups.items():
+        if not 1 < len({row["row"] for row in group}) <= MAX_METHODS:
+            continue
+        folder.mkdir(exist_ok=True)
+        path = folder / f"cameras-{pair}-{file_name(lifter)}.png"
+        save_figure(camera_errors(group), path)
+        yield path, f"MPJPE by camera, {lifter}, {PAIRS[pair].title}."
 
 
 def _why_absent(plan: Plan, variant: Variant, seed: int, absent: Mapping[Path, str]) -> str | None:
