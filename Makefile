@@ -62,7 +62,7 @@ format: $(READY)
 sass: $(READY)
 	{ command -v cuobjdump && command -v nvdisasm; } >/dev/null || \
 	  $(PY) -m pip install -q nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm || true
-	$(PY) scripts/check_sass.py
+	$(PY) scripts/check_sass.py $(REQUIRE)
 
 # Builds with the Python at hand, so that it needs no network: see scripts/gpu_check.py.
 gpu-check:

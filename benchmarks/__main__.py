@@ -200,7 +200,9 @@ def run_train(args: argparse.Namespace) -> None:
             write_json(args.json, rows)
         print(train_table(rows[-len(STEPS) :]), flush=True)
         if args.profile:
-            print(profile_table(bench.profile()), flush=True)
+            rows[-1]["profile"] = bench.profile()
+            write_json(args.json, rows)
+            print(profile_table(rows[-1]["profile"]), flush=True)
 
 
 def _needs_cuda(args: argparse.Namespace) -> bool:
@@ -236,7 +238,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(report)
         return int(fell)
     elif args.command == "table":
-        print(table(args.file, args.markdown))
+        steps = [row for row in args.file if "step" in row]
+        ops = [row for row in args.file if "step" not in row]
+        shown = [table(ops, args.markdown)] if ops else []
+        print("\n\n".join([*shown, *([train_table(steps)] if steps else [])]))
     elif args.command == "readme":
         try:
             write_sections()

@@ -1,4 +1,4 @@
-"""The goals on a GPU, and whether the rows of a GPU check meet them. Needs nothing but the rows."""
+"""The goals on a GPU and on a CPU, and whether rows meet them. Needs nothing but the rows."""
 
 from __future__ import annotations
 
@@ -102,9 +102,60 @@ def _iteration(rows: Sequence[Row], key: str, scale: float = 1) -> float | None:
     return None if found is None else found * scale
 
 
+def _lead(rows: Sequence[Row], op: str, opponent: str, batch: int) -> float | None:
+    """How many times faster forward + backward is on one thread of a CPU."""
+    row = _one(rows, op=op, batch=batch, threads=1, dtype="float32", **{"pass": "fwd_bwd"})
+    return _divide(row.get(f"{opponent}_ms"), row.get("ours_ms"))
+
+
+def _lead_alone(rows: Sequence[Row]) -> float | None:
+    """The least of every op and pass at batch 1, against eager."""
+    found = [_divide(r["eager_ms"], r["ours_ms"]) for r in rows if r.get("batch") == 1]
+    return min((times for times in found if times is not None), default=None)
+
+
+def _step_over_networks(rows: Sequence[Row]) -> float | None:
+    """The most of the three steps of Algorithm 1."""
+    found = [
+        _divide(row["ours_ms"], row["networks_ms"])
+        for row in rows
+        if row.get("step") in ("critic", "generator", "lifter")
+    ]
+    return max((times for times in found if times is not None), default=None)
+
+
 _Measure = Callable[[Sequence[Row]], float | None]
 #: Name, "at least" or "at most" or None (no bound, for information), bound, form, how it is had.
-GOALS: tuple[tuple[str, str | None, float, str, _Measure], ...] = (
+_Goals = tuple[tuple[str, str | None, float, str, _Measure], ...]
+_CPU_LEADS = (
+    ("augment", "eager", 25),
+    ("augment", "compiled", 15),
+    ("part_kcs", "eager", 15),
+)
+CPU_GOALS: _Goals = (
+    *(
+        (
+            f"{op} forward + backward, one thread, {batch:,}: times faster than {opponent}",
+            "at least",
+            bound,
+            ".1f",
+            lambda rows, op=op, opponent=opponent, batch=batch: _lead(  # type: ignore[misc]
+                rows, op, opponent, batch
+            ),
+        )
+        for op, opponent, bound in _CPU_LEADS
+        for batch in (SMALL, 16384)
+    ),
+    ("every op, batch 1: times faster than eager", "at least", 1, ".2f", _lead_alone),
+    (
+        "training, every step: time over that of its bare networks and optimiser",
+        "at most",
+        1.1,
+        ".2f",
+        _step_over_networks,
+    ),
+)
+GOALS: _Goals = (
     (
         "augment forward, 2^20: share of the copy bandwidth",
         "at least",
@@ -160,7 +211,7 @@ GOALS: tuple[tuple[str, str | None, float, str, _Measure], ...] = (
         lambda rows: _iteration(rows, "epoch_s"),
     ),
     (
-        "training iteration: peak memory, GB",
+        "training iteration: peak memory in tensors, GB",
         "at most",
         2,
         ".2f",
@@ -176,10 +227,10 @@ GOALS: tuple[tuple[str, str | None, float, str, _Measure], ...] = (
 )
 
 
-def judge(rows: Sequence[Row]) -> list[Row]:
+def judge(rows: Sequence[Row], goals: _Goals = GOALS) -> list[Row]:
     """A row per goal: "goal", "bound", "measured" and "met", which are None where not measured."""
     result = []
-    for name, side, bound, form, measure in GOALS:
+    for name, side, bound, form, measure in goals:
         measured = measure(rows)
         met = None
         if measured is not None and side is not None:

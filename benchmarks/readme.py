@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.goals import goals_table
+from benchmarks.goals import CPU_GOALS, goals_table, judge
 from benchmarks.instructions import instructions_table
 from benchmarks.registry import CASES
 from benchmarks.results import OPPONENTS, ROOT, Row, floor_share, ratio, read_rows, table
+from benchmarks.train_step import profile_table
 
 RESULTS = ROOT / "benchmarks" / "results"
 OPS, INSTRUCTIONS, TRAIN, GPU = (
@@ -104,8 +105,13 @@ def other_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def not_won(rows: Sequence[Row]) -> str:
-    """The cases in which ours is not the fastest; where there are none, the smallest lead."""
+def not_won(rows: Sequence[Row], how: str = "") -> str:
+    """The cases in which ours is not the fastest; where there are none, the smallest lead.
+
+    Args:
+        rows: in which to look.
+        how: of the calls, for the heading.
+    """
     leads = [
         (times, _lead(row, opponent, times))
         for row in rows
@@ -114,16 +120,26 @@ def not_won(rows: Sequence[Row]) -> str:
     ]
     lost = [f"- {words}" for times, words in sorted(leads) if times <= 1]
     if lost:
-        return "\n".join(["Where ours is not the fastest:", "", *lost])
-    return f"Ours is the fastest in every row; the smallest lead: {min(leads)[1]}." if leads else ""
+        return "\n".join([f"Where ours is not the fastest{how}:", "", *lost])
+    if not leads:
+        return ""
+    return f"Ours is the fastest in every row{how}; the smallest lead: {min(leads)[1]}."
 
 
 def _lead(row: Row, opponent: str, times: float) -> str:
-    threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+    form = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+    if row["device"] == "cuda":
+        form = row["dtype"]
     return (
-        f"`{row['op']}` {PASSES[row['pass']]}, batch {row['batch']:,}, {threads}: "
+        f"`{row['op']}` {PASSES[row['pass']]}, batch {row['batch']:,}, {form}: "
         f"{times:.2f}x against {opponent}"
     )
+
+
+def _in_graphs(rows: Sequence[Row]) -> list[Row]:
+    """The rows with times as in replayed CUDA graphs, which training runs."""
+    names = ("ours", *OPPONENTS)
+    return [row | {f"{name}_ms": row.get(f"{name}_graph_ms") for name in names} for row in rows]
 
 
 def _train_lines(rows: Sequence[Row]) -> str:
@@ -143,10 +159,20 @@ def _train_lines(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def _training(rows: list[Row]) -> list[str]:
+    """The training steps, and where the time of an iteration goes."""
+    profiles = [row["profile"] for row in rows if "profile" in row]
+    parts = [f"Training, milliseconds a step ({_origin(rows)}):", _train_lines(rows)]
+    if profiles:
+        parts += ["Where the time of an iteration goes:", profile_table(profiles[-1])]
+    return parts
+
+
 def _gpu_lines(report: Any) -> str:
     if report is None:
         return "On a GPU: not measured yet; `make gpu-check OUT=DIR` does it."
-    rows = [r for r in report["rows"] if r["op"] == "augment" and r["dtype"] == "float32"]
+    rows = report["rows"]
+    augment = [r for r in rows if r["op"] == "augment" and r["dtype"] == "float32"]
     machine = report["machine"]
     origin = (
         f"{machine['gpu']}, torch {machine.get('torch')}, commit "
@@ -157,13 +183,15 @@ def _gpu_lines(report: Any) -> str:
     parts = [
         f"On a GPU ({origin}), float32, milliseconds a call from Python:{state}",
         *([report["note"]] if "note" in report else []),
-        main_table(rows),
+        main_table(augment),
+        not_won(rows, ", called from Python"),
+        not_won(_in_graphs(rows), " in replayed CUDA graphs"),
     ]
     train = report["stages"].get("train", {}).get("train")
     if train:
-        parts.append(_train_lines(train))
+        parts += _training(train)
     parts.append("The goals, in replayed CUDA graphs where there is a time:")
-    return "\n\n".join([*parts, goals_table(report.get("goals", []))])
+    return "\n\n".join([*(p for p in parts if p), goals_table(report.get("goals", []))])
 
 
 def performance(folder: Path = RESULTS) -> str:
@@ -181,8 +209,9 @@ def performance(folder: Path = RESULTS) -> str:
         not_won(rows),
     ]
     if train:
-        train = _checked(train, folder / TRAIN)
-        parts += [f"Training, milliseconds a step ({_origin(train)}):", _train_lines(train)]
+        parts += _training(_checked(train, folder / TRAIN))
+    goals = judge([*rows, *(train or [])], CPU_GOALS)
+    parts += ["The goals on a CPU:", goals_table(goals)]
     return "\n\n".join(part for part in [*parts, _gpu_lines(_load(folder, GPU))] if part)
 
 

@@ -26,6 +26,13 @@ KEYS = (
 #: What makes two rows measurements of the same thing.
 IDENTITY = ("op", "pass", "device", "dtype", "joints", "batch", "threads")
 OPPONENTS = ("eager", "compiled")
+#: The same of a training step.
+STEP_KEYS = (
+    "step", "device", "batch", "width", "threads", "precision",
+    "ours_ms", "baseline_ms", "networks_ms", "poses_per_s",
+)  # fmt: skip
+STEP_IDENTITY = ("step", "device", "batch", "width", "threads", "precision")
+STEP_OPPONENTS = ("baseline", "networks")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -85,7 +92,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def read_rows(path: str | os.PathLike[str]) -> list[Row]:
-    """The rows of a file that `write_json` wrote.
+    """The rows of a file that `write_json` wrote, or the times among those of a GPU check.
 
     Raises:
         ValueError: if it is not a list of rows with every key.
@@ -94,12 +101,14 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
         rows = json.loads(Path(path).read_text())
     except ValueError as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
+    if isinstance(rows, dict) and isinstance(rows.get("rows"), list):
+        rows = [row for row in rows["rows"] if isinstance(row, dict) and "ours_ms" in row]
     if not isinstance(rows, list):
         raise ValueError(f"{path}: got {type(rows).__name__}, expected a list of rows")
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
             raise ValueError(f"{path}: row {number}: got {type(row).__name__}, expected an object")
-        missing = [key for key in KEYS if key not in row]
+        missing = [key for key in (STEP_KEYS if "step" in row else KEYS) if key not in row]
         if missing:
             raise ValueError(f"{path}: row {number} lacks {', '.join(missing)}")
     return rows
@@ -166,8 +175,12 @@ def table(rows: Sequence[Row], markdown: bool = False) -> str:
     )
 
 
+def _identity(row: Row) -> tuple[Any, ...]:
+    return tuple(row[key] for key in (STEP_IDENTITY if "step" in row else IDENTITY))
+
+
 def compare(old: Sequence[Row], new: Sequence[Row], allowed: float = 0.15) -> tuple[str, bool]:
-    """Compares how many times faster than each opponent the ops are.
+    """Compares how many times faster than each opponent the ops or the training steps are.
 
     Returns:
         A report, and whether a ratio fell by more than `allowed`.
@@ -175,10 +188,10 @@ def compare(old: Sequence[Row], new: Sequence[Row], allowed: float = 0.15) -> tu
     Raises:
         ValueError: if no ratio stands in both.
     """
-    before = {tuple(row[key] for key in IDENTITY): row for row in old}
+    before = {_identity(row): row for row in old}
     lines, fell, compared, seen = [], False, False, set()
     for row in new:
-        identity = tuple(row[key] for key in IDENTITY)
+        identity = _identity(row)
         seen.add(identity)
         label = " ".join(str(part) for part in identity)
         if identity not in before:
@@ -187,7 +200,7 @@ def compare(old: Sequence[Row], new: Sequence[Row], allowed: float = 0.15) -> tu
         if not (_reliable(row) and _reliable(before[identity])):
             lines.append(f"{label}: disturbed by other work, not compared")
             continue
-        for opponent in OPPONENTS:
+        for opponent in STEP_OPPONENTS if "step" in row else OPPONENTS:
             was, now = ratio(before[identity], opponent), ratio(row, opponent)
             if was is None or now is None:
                 lines.append(f"{label}: against {opponent} not measured in both")

@@ -303,7 +303,10 @@ def build(workspace: Workspace, seconds: float) -> Result:
     spills = [line for line in usage if re.search(r"[1-9]\d* bytes spill", line)]
     if built.ok:
         _lay_out(folder, workspace.site)
-    return built.describe() | {
+    result = built.describe()
+    if spills:
+        result["status"] = "failed"
+    return result | {
         "architecture": architecture,
         "resource_usage": usage,
         "spills": spills,

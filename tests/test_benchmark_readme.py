@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import readme
-from benchmarks.goals import GOALS, LARGE, SMALL, goals_table, judge
+from benchmarks.goals import CPU_GOALS, GOALS, LARGE, SMALL, goals_table, judge
 from benchmarks.results import Row
 
 COMMON = {
@@ -71,6 +71,19 @@ def test_shows_where_ours_is_not_the_fastest() -> None:
     )
 
 
+def test_shows_where_ours_is_not_the_fastest_on_a_gpu(tmp_path: Path) -> None:
+    slow = {"ours_graph_ms": 0.4, "compiled_graph_ms": 0.1, "op": "kcs", "device": "cuda"}
+    machine = {"gpu": "A GPU", "commit": None}
+    report = {"machine": machine, "stages": {}, "rows": [_row(device="cuda"), _row(**slow)]}
+    _write(tmp_path, ops_cpu=[_row()], gpu_check=report)
+    text = readme.performance(tmp_path)
+    assert "fastest in every row, called from Python; the smallest lead: `augment` forward" in text
+    assert (
+        "Where ours is not the fastest in replayed CUDA graphs:\n\n"
+        "- `kcs` forward, batch 1,024, float32: 0.25x against compiled\n"
+    ) in text
+
+
 def _write(folder: Path, **files: object) -> None:
     for name, content in files.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
@@ -84,7 +97,7 @@ def test_sections_from_files(tmp_path: Path) -> None:
     assert "commit `0123456789ab`, 2026-11-20." in text
     assert "| forward | 1,024 | 1 | 1 | 10 (10x) | 5 (5x) | 50% |" in text
     assert "| `gpa` | 10.0 to 10.0 | - | - | - |" in text
-    assert "On a GPU: not measured yet" in text and "bare networks" not in text
+    assert "On a GPU: not measured yet" in text and "milliseconds a step" not in text
 
     step = {
         **COMMON, "step": "critic", "batch": 1024, "width": 512, "threads": 2, "ours_ms": 4.0,
@@ -101,9 +114,12 @@ def test_sections_from_files(tmp_path: Path) -> None:
         "rows": [_row(device="cuda"), _row(device="cuda", dtype="bfloat16", ours_ms=0.25)],
         "goals": judge([]),
     }
+    step["profile"] = {"matrix products": 0.75, "other": 0.25}
     _write(tmp_path, train_cpu=[step], instructions_cpu=counted, gpu_check=report)
     text = readme.performance(tmp_path)
     assert "| critic | 1,024 | 512 | 2 | 4 | 6 (1.5x) | 3.5 | 256,000 |" in text
+    assert "| matrix products | 75.0% |" in text
+    assert "bare networks and optimiser | at most 1.10 | 1.14 | no |" in text
     assert "On a GPU (A GPU, torch 2.11, commit `fedcba987654`, 2026)" in text
     assert "did not pass: racecheck." in text and "not measured" in text
     on_gpu = text[text.index("On a GPU") :]
@@ -150,6 +166,30 @@ def test_goals_are_judged_by_the_rows() -> None:
     ]
     table = goals_table(judged)
     assert "| at least 85% | 92% | yes |" in table and "| at most 10.0 | 12.0 | no |" in table
+
+
+def test_goals_on_a_cpu_are_judged_by_the_rows() -> None:
+    both = {"pass": "fwd_bwd"}
+    rows = [
+        _row(**both, eager_ms=26.0, compiled_ms=14.0),
+        _row(**both, eager_ms=24.0, compiled_ms=16.0, batch=16384),
+        _row(**both, eager_ms=99.0, compiled_ms=99.0, batch=16384, threads=2),
+        _row(**both, op="part_kcs", eager_ms=15.0),
+        _row(batch=1, eager_ms=3.0),
+        _row(batch=1, op="kcs", eager_ms=0.9),
+        *({"step": name, "ours_ms": ours, "networks_ms": 2.0}
+          for name, ours in (("critic", 2.1), ("lifter", 2.3), ("iteration", 9.0))),
+    ]  # fmt: skip
+    assert [(g["measured"], g["met"]) for g in judge(rows, CPU_GOALS)] == [
+        ("26.0", True),
+        ("24.0", False),
+        ("14.0", False),
+        ("16.0", True),
+        ("15.0", True),
+        (None, None),
+        ("0.90", False),
+        ("1.15", False),
+    ]
 
 
 def test_goals_without_rows_are_not_met_and_not_missed() -> None:

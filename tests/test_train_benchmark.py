@@ -109,7 +109,7 @@ def test_train_writes_rows(
     monkeypatch.setattr("benchmarks.__main__.QUICK", once)
     path = tmp_path / "rows.json"
     arguments = ["train", "--json", str(path), "--batch", "16", "--width", "16"]
-    assert main([*arguments, "--poses", "200", "--quick"]) == 0
+    assert main([*arguments, "--poses", "200", "--quick", "--profile"]) == 0
     rows = json.loads(path.read_text())
     assert [row["step"] for row in rows] == ["critic", "generator", "lifter", "iteration"]
     for row in rows:
@@ -118,6 +118,7 @@ def test_train_writes_rows(
         assert row["poses_per_s"] == pytest.approx(16e3 / row["ours_ms"])
     assert rows[3]["epoch_s"] == pytest.approx(rows[3]["ours_ms"] * 1e-3 * 1_560_000 / 16)
     assert "| iteration |" in capsys.readouterr().out
+    assert sum(rows[3]["profile"].values()) == pytest.approx(1)
 
 
 def test_profile_groups_all_time(bench: Bench) -> None:

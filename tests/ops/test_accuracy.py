@@ -6,6 +6,7 @@ are those that csrc/math states.
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -23,7 +24,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 DTYPES = (torch.float32, torch.float64)
-#: Absolute error of sin t / t and (1 - cos t) / t^2 for t < 1000: csrc/math/rotation.h.
+#: Absolute error of sin t / t and (1 - cos t) / t^2 for t < 1000, and of the derivatives of a
+#: rotated unit vector, there over t where t > 1: csrc/math/rotation.h.
 ROTATION_BOUND = {torch.float32: 2e-7, torch.float64: 4e-16}
 #: Relative error of 1 / length and X / Z, in units of the type's machine epsilon.
 QUOTIENT_BOUND = 2
@@ -33,12 +35,19 @@ import sys, torch, poseda_ext
 from poseda_ext import Skeleton
 bone = Skeleton(names=("a", "b"), parents=(-1, 0))
 results = {}
+def turns_of(w):
+    return {"turned": {"bone_rotation": w}, "turned_body": {"rotation": w[:, 0]}}
+def jacobian(x, form):  # of the rotated bone by the axis-angle vector
+    w = x["axis_angle"].clone().requires_grad_()
+    turned = poseda_ext.augment(x["pose"], skeleton=bone, **turns_of(w)[form]).pose3d[:, 1]
+    return torch.stack([torch.autograd.grad(turned[:, i].sum(), w, retain_graph=True)[0][:, 0]
+                        for i in range(3)], 1)
 for name, x in torch.load(sys.argv[1]).items():
-    turns = {"turned": {"bone_rotation": x["axis_angle"]},
-             "turned_body": {"rotation": x["axis_angle"][:, 0]}}
+    turns = turns_of(x["axis_angle"])
     results[name] = {
         **{form: poseda_ext.augment(x["pose"], skeleton=bone, **turn).pose3d[:, 1]
            for form, turn in turns.items()},
+        **{form + "_jacobian": jacobian(x, form) for form in turns},
         "unit": poseda_ext.kcs(x["bone"], bone, unit=True)[:, 0, 0],
         "projected": poseda_ext.project(x["points"], x["intrinsics"])[:, 0],
     }
@@ -70,10 +79,16 @@ def _inputs(dtype: torch.dtype) -> dict[str, torch.Tensor]:
     w[:, 0, :2] = torch.from_numpy(angles[:, None] * np.array([0.6, 0.8])).to(dtype)
     pose = torch.zeros(len(angles), 2, 3, dtype=dtype)
     pose[:, 1, 0] = 1
-    lengths = torch.from_numpy(_binades(-19, 40)).to(dtype)
+    # From the shortest bone with a direction to the longest with a finite square.
+    lengths = torch.from_numpy(_binades(-19, {torch.float32: 63, torch.float64: 511}[dtype])).to(
+        dtype
+    )
     bone = torch.zeros(len(lengths), 2, 3, dtype=dtype)
     bone[:, 1, 0] = lengths
-    depths = torch.from_numpy(_binades(-3, 60)).to(dtype)
+    # From the least depth before a camera to the greatest whose quotient is a normal number.
+    depths = torch.from_numpy(_binades(-3, {torch.float32: 125, torch.float64: 1021}[dtype])).to(
+        dtype
+    )
     points = torch.ones(len(depths), 1, 3, dtype=dtype)
     points[:, 0, 0] = torch.linspace(0.5, 2, len(depths), dtype=dtype)
     points[:, 0, 2] = depths
@@ -89,6 +104,27 @@ def _inputs(dtype: torch.dtype) -> dict[str, torch.Tensor]:
 
 def _exact(tensor: torch.Tensor) -> np.ndarray:
     return tensor.numpy().astype(np.longdouble)
+
+
+def _coefficients(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """sin t / t and (1 - cos t) / t^2."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (
+            np.where(t > 0, np.sin(t) / t, 1),
+            np.where(t > 0, 2 * (np.sin(t / 2) / t) ** 2, 0.5),
+        )
+
+
+def _slopes(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The derivatives by t^2 of sin t / t and (1 - cos t) / t^2."""
+    x, order = np.minimum(t, 1) ** 2, range(1, 12)
+    first, second = (
+        sum(k * (-1) ** k * x ** (k - 1) / math.factorial(2 * k + n) for k in order) for n in (1, 2)
+    )
+    far = np.maximum(t, 1)
+    sine_slope = (far * np.cos(far) - np.sin(far)) / (2 * far**3)
+    cosine_slope = (far * np.sin(far) - 2 * (1 - np.cos(far))) / (2 * far**4)
+    return np.where(t < 1, first, sine_slope), np.where(t < 1, second, cosine_slope)
 
 
 @pytest.fixture(scope="module", params=["baseline", "avx2", "avx512"])
@@ -118,9 +154,8 @@ def test_sine_and_cosine(results: Any, form: str, dtype: torch.dtype) -> None:
     p, q = _exact(inputs["axis_angle"][:, 0, 0]), _exact(inputs["axis_angle"][:, 0, 1])
     turned, t = _exact(outputs[form]), np.hypot(p, q)
     bound = ROTATION_BOUND[dtype]
+    first, second = _coefficients(t)
     with np.errstate(divide="ignore", invalid="ignore"):
-        first = np.where(t > 0, np.sin(t) / t, 1)
-        second = np.where(t > 0, 2 * (np.sin(t / 2) / t) ** 2, 0.5)
         first_error = np.abs(turned[:, 2] / -q - first)
         second_error = np.abs(turned[:, 1] / (p * q) - second)
     seen = t < 1000
@@ -132,6 +167,26 @@ def test_sine_and_cosine(results: Any, form: str, dtype: torch.dtype) -> None:
     assert np.isfinite(turned).all()
     norms = np.sqrt((turned**2).sum(axis=1))
     assert np.abs(norms - 1).max() <= 5 * bound
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("form", ["turned", "turned_body"])
+def test_derivatives_of_a_rotation(results: Any, form: str, dtype: torch.dtype) -> None:
+    inputs, outputs = results[dtype]
+    p, q = _exact(inputs["axis_angle"][:, 0, 0]), _exact(inputs["axis_angle"][:, 0, 1])
+    seen = np.hypot(p, q) < 1000
+    p, q = p[seen], q[seen]
+    t = np.hypot(p, q)
+    # With w = (p, q, r), R v = (1 - b (q^2 + r^2), a r + b p q, b p r - a q); here r = 0.
+    (a, b), (slope_a, slope_b) = _coefficients(t), _slopes(t)
+    expected = [
+        [-2 * p * q**2 * slope_b, -2 * q * b - 2 * q**3 * slope_b, 0 * t],
+        [b * q + 2 * p**2 * q * slope_b, b * p + 2 * p * q**2 * slope_b, a],
+        [-2 * p * q * slope_a, -a - 2 * q**2 * slope_a, b * p],
+    ]
+    found = _exact(outputs[f"{form}_jacobian"][torch.from_numpy(seen)])
+    error = np.abs(found - np.moveaxis(np.array(expected), -1, 0)).max(axis=(1, 2))
+    assert (error / np.maximum(t, 1)).max() <= ROTATION_BOUND[dtype]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
