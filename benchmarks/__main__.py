@@ -25,7 +25,7 @@ from benchmarks.runner import (
     machine_limits,
     measure,
 )
-from benchmarks.scaling import SCALED_LIFTERS, STEP_MS, scaling_tables
+from benchmarks.scaling import SCALED_LIFTERS, scaling_tables
 from benchmarks.train_step import (
     EPOCH,
     STEPS,
@@ -108,9 +108,9 @@ def _parser() -> argparse.ArgumentParser:
         "--step-ms",
         nargs="+",
         type=_positive_number,
-        default=list(STEP_MS),
+        default=[],
         metavar="MS",
-        help="milliseconds that one GPU takes for an iteration",
+        help="milliseconds that one GPU takes for an iteration; otherwise round ones and measured",
     )
     return parser
 

@@ -102,7 +102,7 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
     except ValueError as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
     if isinstance(rows, dict) and isinstance(rows.get("rows"), list):
-        rows = [row for row in rows["rows"] if isinstance(row, dict) and "ours_ms" in row]
+        rows = times_of_check(rows)
     if not isinstance(rows, list):
         raise ValueError(f"{path}: got {type(rows).__name__}, expected a list of rows")
     for number, row in enumerate(rows):
@@ -112,6 +112,13 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
         if missing:
             raise ValueError(f"{path}: row {number} lacks {', '.join(missing)}")
     return rows
+
+
+def times_of_check(report: Row) -> list[Row]:
+    """The rows of a GPU check that hold times: of ops, and of training steps."""
+    stages = report.get("stages", {}).values()
+    rows = [*report["rows"], *(row for stage in stages for row in stage.get("train", []))]
+    return [row for row in rows if "ours_ms" in row]
 
 
 def ratio(row: Row, opponent: str) -> float | None:

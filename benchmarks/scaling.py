@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from benchmarks.results import ROOT, read_rows
 from poseda.config import PoseDASettings
 from poseda.networks.critic import Critic
 from poseda.networks.generator import Generator
@@ -24,6 +25,7 @@ BACKWARD = 2 / 3  # of a step's arithmetic lies in the backward pass
 #: whose products are as many as their weights
 SCALED_LIFTERS = ("videopose3d", "simple_baseline")
 STEP_MS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+MEASURED = ROOT / "benchmarks" / "results" / "gpu_check.json"
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,17 @@ def efficiency(lifter: str, interconnect: Interconnect, step: float) -> tuple[fl
     return step / (step + open_ + hidden), step / (step + open_ + left)
 
 
-def scaling_tables(lifter: str, steps_ms: Sequence[float] = STEP_MS) -> str:
-    """Networks, arithmetic, messages and efficiency as Markdown."""
+def measured_ms() -> list[float]:
+    """What one GPU took for an iteration with VideoPose3D."""
+    rows = read_rows(MEASURED) if MEASURED.exists() else []
+    return [round(row["ours_ms"], 2) for row in rows if row.get("step") == "iteration"]
+
+
+def scaling_tables(lifter: str, steps_ms: Sequence[float] = ()) -> str:
+    """Networks, arithmetic, messages and efficiency as Markdown, for times of an iteration: without
+    any, for round ones and, with VideoPose3D, those that were measured."""
+    measured = measured_ms() if lifter == "videopose3d" else []
+    steps_ms = steps_ms or sorted({*STEP_MS, *measured})
     lines = ["| network | parameters | bytes | MFLOP per pose, forward |", "|---|---:|---:|---:|"]
     lines += [
         f"| {name} | {parameters(network):,} | {FLOAT * parameters(network):,} "

@@ -202,7 +202,8 @@ def test_training_steps_and_gpu_checks_are_compared_too(tmp_path: Path) -> None:
     old, new = tmp_path / "old.json", tmp_path / "gpu_check.json"
     write_json(old, [step])
     assert main(["compare", str(old), str(old)]) == 0
-    write_json(new, {"rows": [{"op": "kcs", "ours_peak_bytes": 1}, step | {"ours_ms": 1.3}]})
+    stages = {"build": {"status": "passed"}, "train": {"train": [step | {"ours_ms": 1.3}]}}
+    write_json(new, {"rows": [{"op": "kcs", "ours_peak_bytes": 1}], "stages": stages})
     assert main(["compare", str(old), str(new)]) == 1
     report, _ = compare([step], read_rows(new))
     assert "lifter cpu 64 8 1 float32: baseline/ours 2.00 -> 1.54 REGRESSION" in report

@@ -33,6 +33,7 @@ from poseda.config import AlignedSettings
 from poseda.data import PoseSet, load_pose_set
 from poseda.data.sampler import Sampler
 from poseda.methods import make_method
+from poseda.metrics import mpjpe
 from poseda.networks.dropout import ReLUDropout
 from poseda.networks.lifters import frames_of, make_lifter
 from poseda.networks.replicas import SyncBatchNorm
@@ -67,6 +68,7 @@ LIFTER_OF = {"windows": "videopose3d_27"}
 #: RMSProp turn the round-off of gradients near zero into whole steps: there the losses agree.
 TOLERANCE = 1e-12
 SINGLE_TOLERANCE = 0.02
+SINGLE_CELLS = ("control", "poseda")
 #: The poses that it learns from are fitted to what the lifter says, which magnifies the round-off.
 TOLERANCE_OF = {"aligned": 1e-9}
 
@@ -123,6 +125,15 @@ def train(folder: Path, domains: tuple[Path, Path], cell: str, dtype: torch.dtyp
     return training
 
 
+def source_error(training: Training, domains: tuple[Path, Path]) -> float:
+    """MPJPE on the source."""
+    poses = load(domains[0], torch.float32)
+    assert poses.pose3d is not None
+    with torch.no_grad():
+        found = training.lifter.eval()(poses.pose2d)
+    return float(mpjpe(found, poses.pose3d - poses.pose3d[:, :1]).mean())
+
+
 # --- what each of the two processes does
 
 
@@ -144,7 +155,9 @@ def work(rank: int, ports: list[int], folder: Path, domains: tuple[Path, Path]) 
         results: dict[str, Any] = {
             cell: train(own / cell, domains, cell, torch.float64).state_dict() for cell in CELLS
         }
-        train(own / "single", domains, "control", torch.float32)
+        for cell in SINGLE_CELLS:
+            single = train(own / f"single-{cell}", domains, cell, torch.float32)
+            results[f"error of single {cell}"] = source_error(single, domains)
         results["stopped"] = stop_one(folder / "stopped", domains, rank)
         results["dropout"] = with_dropout(folder / "dropout", domains)
         results["norm"] = normalize(rank)
@@ -288,15 +301,23 @@ def test_logged_scalars_are_those_of_the_whole_batch(
     for record, expected in zip(RunFolder(two / "rank0" / "poseda").records(), alone, strict=True):
         del record["poses_per_s"], expected["poses_per_s"]
         assert record == pytest.approx(expected, rel=1e-6)
-    single = train(tmp_path / "single", domains, "control", torch.float32).folder.records()
-    found = RunFolder(two / "rank0" / "single").records()
-    assert found[-1]["lifter_loss"] == pytest.approx(
-        single[-1]["lifter_loss"], rel=SINGLE_TOLERANCE
-    )
+
+
+@pytest.mark.parametrize("cell", SINGLE_CELLS)
+def test_in_single_precision_losses_and_errors_agree(
+    cell: str, two: Path, results: list[dict[str, Any]], domains: tuple[Path, Path], tmp_path: Path
+) -> None:
+    alone = train(tmp_path / "single", domains, cell, torch.float32)
+    expected = alone.folder.records()[-1]["lifter_loss"]
+    (*_, found) = RunFolder(two / "rank0" / f"single-{cell}").records()
+    assert found["lifter_loss"] == pytest.approx(expected, rel=SINGLE_TOLERANCE)
+    error = results[0][f"error of single {cell}"]
+    assert error == pytest.approx(source_error(alone, domains), rel=SINGLE_TOLERANCE)
 
 
 def test_the_first_process_alone_writes(two: Path) -> None:
-    assert {path.name for path in (two / "rank0").iterdir()} == {*CELLS, "single"}
+    singles = {f"single-{cell}" for cell in SINGLE_CELLS}
+    assert {path.name for path in (two / "rank0").iterdir()} == {*CELLS, *singles}
     assert not (two / "rank1").exists()
 
 
