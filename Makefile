@@ -40,7 +40,7 @@ bench: $(READY)
 # What the README shows; to be run on a quiet machine. Takes over a quarter of an hour.
 results: $(READY)
 	$(PY) -m benchmarks ops $(BENCH) --json benchmarks/results/ops_cpu.json
-	$(PY) -m benchmarks train --threads 2 --json benchmarks/results/train_cpu.json
+	$(PY) -m benchmarks train --threads 2 --profile --json benchmarks/results/train_cpu.json
 	$(PY) -m benchmarks instructions --json benchmarks/results/instructions_cpu.json
 	$(PY) -m benchmarks readme
 
