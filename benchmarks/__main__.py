@@ -240,16 +240,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif args.command == "table":
         steps = [row for row in args.file if "step" in row]
         ops = [row for row in args.file if "step" not in row]
-        shown = [table(ops, args.markdown)] if ops else []
+        shown = [table(ops, args.markdown)] if ops or not steps else []
         print("\n\n".join([*shown, *([train_table(steps)] if steps else [])]))
-    elif args.command == "readme":
+    elif args.command in ("readme", "scaling"):
         try:
-            write_sections()
+            write_sections() if args.command == "readme" else print(
+                scaling_tables(args.lifter, args.step_ms)
+            )
         except ValueError as error:
             print(f"benchmarks: {error}", file=sys.stderr)
             return 2
-    elif args.command == "scaling":
-        print(scaling_tables(args.lifter, args.step_ms))
     else:
         print(bytes_table())
     return 0

@@ -145,13 +145,15 @@ def _in_graphs(rows: Sequence[Row]) -> list[Row]:
 def _train_lines(rows: Sequence[Row]) -> str:
     """The training steps, milliseconds."""
     lines = [
-        "| step | batch | width | threads | ours | plain torch | bare networks | poses/s |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| step | precision | batch | width | threads | ours | plain torch | bare networks "
+        "| poses/s |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         times = row["baseline_ms"] / row["ours_ms"]
         lines.append(
-            f"| {row['step']} | {row['batch']:,} | {row['width']:,} | {row['threads']} "
+            f"| {row['step']} | {row['precision']} | {row['batch']:,} | {row['width']:,} "
+            f"| {row['threads']} "
             f"| {row['ours_ms']:.3g} "
             f"| {row['baseline_ms']:.3g} ({times:.2g}x) | {row['networks_ms']:.3g} "
             f"| {row['poses_per_s']:,.0f} |"
@@ -161,10 +163,12 @@ def _train_lines(rows: Sequence[Row]) -> str:
 
 def _training(rows: list[Row]) -> list[str]:
     """The training steps, and where the time of an iteration goes."""
-    profiles = [row["profile"] for row in rows if "profile" in row]
     parts = [f"Training, milliseconds a step ({_origin(rows)}):", _train_lines(rows)]
-    if profiles:
-        parts += ["Where the time of an iteration goes:", profile_table(profiles[-1])]
+    for row in rows:
+        if "profile" in row:
+            form = f"{row['precision']}, batch {row['batch']:,}, width {row['width']:,}"
+            parts += [f"Where the time of an iteration goes, {form}:"]
+            parts += [profile_table(row["profile"])]
     return parts
 
 

@@ -31,7 +31,7 @@ STEP_KEYS = (
     "step", "device", "batch", "width", "threads", "precision",
     "ours_ms", "baseline_ms", "networks_ms", "poses_per_s",
 )  # fmt: skip
-STEP_IDENTITY = ("step", "device", "batch", "width", "threads", "precision")
+STEP_IDENTITY = ("step", "device", "batch", "width", "threads", "precision", "poses", "workers")
 STEP_OPPONENTS = ("baseline", "networks")
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -102,23 +102,31 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
     except ValueError as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
     if isinstance(rows, dict) and isinstance(rows.get("rows"), list):
-        rows = times_of_check(rows)
+        rows = _times_of_check(rows)
     if not isinstance(rows, list):
         raise ValueError(f"{path}: got {type(rows).__name__}, expected a list of rows")
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
             raise ValueError(f"{path}: row {number}: got {type(row).__name__}, expected an object")
-        missing = [key for key in (STEP_KEYS if "step" in row else KEYS) if key not in row]
+        keys = STEP_KEYS if "step" in row else KEYS
+        missing = [key for key in keys if key not in row]
         if missing:
             raise ValueError(f"{path}: row {number} lacks {', '.join(missing)}")
+        for key in keys:
+            if key.endswith("_ms") and not isinstance(row[key], float | int | None):
+                raise ValueError(
+                    f"{path}: row {number}: {key}: got {row[key]!r}, expected a number"
+                )
     return rows
 
 
-def times_of_check(report: Row) -> list[Row]:
-    """The rows of a GPU check that hold times: of ops, and of training steps."""
-    stages = report.get("stages", {}).values()
-    rows = [*report["rows"], *(row for stage in stages for row in stage.get("train", []))]
-    return [row for row in rows if "ours_ms" in row]
+def _times_of_check(report: Row) -> list[Any]:
+    """The rows of a GPU check, without those that hold no times: of ops, and of training steps."""
+    stages = report.get("stages")
+    train = stages.get("train") if isinstance(stages, dict) else None
+    steps = train.get("train") if isinstance(train, dict) else None
+    rows = [*report["rows"], *(steps if isinstance(steps, list) else [])]
+    return [row for row in rows if not (isinstance(row, dict) and "ours_peak_bytes" in row)]
 
 
 def ratio(row: Row, opponent: str) -> float | None:
@@ -139,7 +147,7 @@ def _number(value: float | None, form: str = ".3f", unit: str = "") -> str:
 
 def _reliable(row: Row) -> bool:
     """Whether every contender had samples that other work did not disturb."""
-    return bool(row.get("reliable", True))
+    return bool(row.get("reliable", row.get("disturbed", 0) < 1))
 
 
 _COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
@@ -183,7 +191,7 @@ def table(rows: Sequence[Row], markdown: bool = False) -> str:
 
 
 def _identity(row: Row) -> tuple[Any, ...]:
-    return tuple(row[key] for key in (STEP_IDENTITY if "step" in row else IDENTITY))
+    return tuple(row.get(key) for key in (STEP_IDENTITY if "step" in row else IDENTITY))
 
 
 def compare(old: Sequence[Row], new: Sequence[Row], allowed: float = 0.15) -> tuple[str, bool]:

@@ -143,16 +143,23 @@ def efficiency(lifter: str, interconnect: Interconnect, step: float) -> tuple[fl
 
 
 def measured_ms() -> list[float]:
-    """What one GPU took for an iteration with VideoPose3D."""
+    """What one GPU took for an iteration with VideoPose3D of its published width, 1,024 poses in
+    float32."""
+    wanted = {"step": "iteration", "device": "cuda", "precision": "float32"}
+    wanted |= {"batch": 1024, "width": 1024}
     rows = read_rows(MEASURED) if MEASURED.exists() else []
-    return [round(row["ours_ms"], 2) for row in rows if row.get("step") == "iteration"]
+    return [
+        round(row["ours_ms"], 2)
+        for row in rows
+        if all(row.get(key) == value for key, value in wanted.items())
+    ]
 
 
 def scaling_tables(lifter: str, steps_ms: Sequence[float] = ()) -> str:
     """Networks, arithmetic, messages and efficiency as Markdown, for times of an iteration: without
     any, for round ones and, with VideoPose3D, those that were measured."""
-    measured = measured_ms() if lifter == "videopose3d" else []
-    steps_ms = steps_ms or sorted({*STEP_MS, *measured})
+    if not steps_ms:
+        steps_ms = sorted({*STEP_MS, *(measured_ms() if lifter == "videopose3d" else ())})
     lines = ["| network | parameters | bytes | MFLOP per pose, forward |", "|---|---:|---:|---:|"]
     lines += [
         f"| {name} | {parameters(network):,} | {FLOAT * parameters(network):,} "

@@ -197,7 +197,7 @@ def test_training_steps_and_gpu_checks_are_compared_too(tmp_path: Path) -> None:
     step = {
         "step": "lifter", "device": "cpu", "batch": 64, "width": 8, "threads": 1,
         "precision": "float32", "ours_ms": 1.0, "baseline_ms": 2.0, "networks_ms": 0.9,
-        "poses_per_s": 64e3,
+        "poses_per_s": 64e3, "poses": 200, "workers": 0,
     }  # fmt: skip
     old, new = tmp_path / "old.json", tmp_path / "gpu_check.json"
     write_json(old, [step])
@@ -206,11 +206,22 @@ def test_training_steps_and_gpu_checks_are_compared_too(tmp_path: Path) -> None:
     write_json(new, {"rows": [{"op": "kcs", "ours_peak_bytes": 1}], "stages": stages})
     assert main(["compare", str(old), str(new)]) == 1
     report, _ = compare([step], read_rows(new))
-    assert "lifter cpu 64 8 1 float32: baseline/ours 2.00 -> 1.54 REGRESSION" in report
+    assert "lifter cpu 64 8 1 float32 200 0: baseline/ours 2.00 -> 1.54 REGRESSION" in report
     assert main(["table", str(new)]) == 0
+    assert "not compared" in compare([step, _row()], [step | {"disturbed": 1.0}, _row()])[0]
+    for stages in ([], None, {"train": "cut off"}, {"train": {"train": None}}):  # type: ignore[assignment]
+        write_json(new, {"rows": [_row()], "stages": stages})
+        assert read_rows(new) == [_row()]
 
 
-@pytest.mark.parametrize("content", [None, "", '{"a": 1', "[1]", '[{"op": "kcs"}]'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(None, "", '{"a": 1', "[1]", '[{"op": "kcs"}]', '{"rows": [1]}', '{"rows": 1}'),
+        '{"rows": [], "stages": {"train": {"train": [{"step": "lifter"}]}}}',
+        json.dumps([_row(ours_ms="fast")]),
+    ],
+)
 @pytest.mark.parametrize("command", ["compare", "table"])
 def test_a_file_that_cannot_be_read_is_not_taken_for_a_fall(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, content: str | None

@@ -310,7 +310,7 @@ def draw_figures(plan: Plan, rows: Sequence[dict[str, Any]]) -> list[tuple[Path,
 
     if rows and 1 < len(plan.variants) <= figures.MAX_METHODS:
         keep(
-            camera_errors(rows),
+            camera_figure(rows),
             "cameras",
             "MPJPE by camera, before and after adaptation, of all methods.",
         )
@@ -463,7 +463,7 @@ def _motions(
     return figures.motions(made.source, made.generated, source.skeleton)
 
 
-def camera_errors(rows: Sequence[dict[str, Any]]) -> figures.Figure:
+def camera_figure(rows: Sequence[dict[str, Any]]) -> figures.Figure:
     """MPJPE by camera of every row of results, all seeds of a row together."""
     errors: dict[str, list[dict[str, float]]] = {}
     for row in rows:

@@ -23,7 +23,7 @@ from poseda.files import atomic_write
 from poseda.networks.weights import load_lifter
 from poseda.plan import Job, Plan, Variant, changed
 from poseda.protocol import PROTOCOLS, ProtocolName
-from poseda.report import COLUMNS, camera_errors, file_name, protocol, spread
+from poseda.report import COLUMNS, camera_figure, file_name, protocol, spread
 from poseda.tables import CANNOT, OPEN, PAIRS, TABLES, Column, Line, Table, how_to_make
 
 Budget = Literal["recommended", "published", "cpu", "small"]
@@ -338,25 +338,35 @@ def collect(request: Request, found: Mapping[str, Plan], absent: Mapping[Path, s
     write_json(folder / "table.json", as_json(request, rows, lines) | {"missing": missing})
     text = as_markdown(request, rows, lines)
     text += "".join(f"\n- not there: {each}" for each in missing) + "\n" * bool(missing)
-    for path, caption in _draw_camera_errors(folder / "figures", rows):
-        text += f"\n![{caption}]({path.relative_to(folder).as_posix()})\n"
+    text += "".join(f"\n{line}\n" for line in _draw_camera_errors(folder, rows))
     with atomic_write(folder / "table.md") as path:
         path.write_text(text, encoding="utf-8")
     return folder
 
 
-def _draw_camera_errors(folder: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[Path, str]]:
-    """A figure for each pair of data sets and lifter of which there is something to compare."""
+def _draw_camera_errors(folder: Path, rows: list[dict[str, Any]]) -> list[str]:
+    """A figure for each pair of data sets and lifter with several rows and cameras.
+
+    Returns:
+        What the table says of each, in Markdown. It stands without them where one cannot be drawn.
+    """
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["pair"], row["lifter"]), []).append(row)
+    said = []
     for (pair, lifter), group in groups.items():
-        if not 1 < len({row["row"] for row in group}) <= MAX_METHODS:
+        several = 1 < len({row["row"] for row in group}) <= MAX_METHODS
+        if not several or len(group[0]["per_camera"]) < 2:
             continue
-        folder.mkdir(exist_ok=True)
-        path = folder / f"cameras-{pair}-{file_name(lifter)}.png"
-        save_figure(camera_errors(group), path)
-        yield path, f"MPJPE by camera, {lifter}, {PAIRS[pair].title}."
+        name = f"figures/cameras-{pair}-{file_name(lifter)}.png"
+        caption = f"MPJPE by camera, {lifter}, {PAIRS[pair].title}."
+        try:
+            (folder / name).parent.mkdir(exist_ok=True)
+            save_figure(camera_figure(group), folder / name)
+            said.append(f"![{caption}]({name})")
+        except (OSError, ValueError) as error:
+            said.append(f"No figure: {caption} {error}")
+    return said
 
 
 def _why_absent(plan: Plan, variant: Variant, seed: int, absent: Mapping[Path, str]) -> str | None:

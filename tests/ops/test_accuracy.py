@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 DTYPES = (torch.float32, torch.float64)
+CONSTANTS = poseda_ext.build_info()["constants"]
 #: Absolute error of sin t / t and (1 - cos t) / t^2 for t < 1000, and of the derivatives of a
 #: rotated unit vector, there over t where t > 1: csrc/math/rotation.h.
 ROTATION_BOUND = {torch.float32: 2e-7, torch.float64: 4e-16}
@@ -38,8 +39,8 @@ results = {}
 def turns_of(w):
     return {"turned": {"bone_rotation": w}, "turned_body": {"rotation": w[:, 0]}}
 def jacobian(x, form):  # of the rotated bone by the axis-angle vector
-    w = x["axis_angle"].clone().requires_grad_()
-    turned = poseda_ext.augment(x["pose"], skeleton=bone, **turns_of(w)[form]).pose3d[:, 1]
+    w = x["any_axis_angle"].clone().requires_grad_()
+    turned = poseda_ext.augment(x["any_pose"], skeleton=bone, **turns_of(w)[form]).pose3d[:, 1]
     return torch.stack([torch.autograd.grad(turned[:, i].sum(), w, retain_graph=True)[0][:, 0]
                         for i in range(3)], 1)
 for name, x in torch.load(sys.argv[1]).items():
@@ -61,6 +62,12 @@ def _binades(low: int, high: int, count: int = 97) -> np.ndarray:
     return np.ldexp(mantissas[None], np.arange(low, high)[:, None]).ravel()
 
 
+def _from(least: float, high: int) -> np.ndarray:
+    """Numbers from just above `least` to the binade below 2^high."""
+    numbers = _binades(int(np.floor(np.log2(least))), high)
+    return np.append(numbers[numbers > least], least * (1 + 1e-6))
+
+
 def _angles(dtype: torch.dtype) -> np.ndarray:
     """Zero, subnormal and tiny ones, every binade to 1024, and close to multiples of pi / 2."""
     smallest = {torch.float32: -149, torch.float64: -1074}[dtype]
@@ -80,20 +87,24 @@ def _inputs(dtype: torch.dtype) -> dict[str, torch.Tensor]:
     pose = torch.zeros(len(angles), 2, 3, dtype=dtype)
     pose[:, 1, 0] = 1
     # From the shortest bone with a direction to the longest with a finite square.
-    lengths = torch.from_numpy(_binades(-19, {torch.float32: 63, torch.float64: 511}[dtype])).to(
-        dtype
-    )
+    random = np.random.default_rng(1)
+    axes, bones = (random.normal(size=(len(angles), 1, 3)) for _ in range(2))
+    axes, bones = (x / np.linalg.norm(x, axis=2, keepdims=True) for x in (axes, bones))
+    any_pose = np.concatenate((0 * bones, bones), 1)
+    highest = {torch.float32: 64, torch.float64: 512}[dtype]
+    lengths = torch.from_numpy(_from(CONSTANTS["MIN_BONE_LENGTH"], highest)).to(dtype)
     bone = torch.zeros(len(lengths), 2, 3, dtype=dtype)
     bone[:, 1, 0] = lengths
     # From the least depth before a camera to the greatest whose quotient is a normal number.
-    depths = torch.from_numpy(_binades(-3, {torch.float32: 125, torch.float64: 1021}[dtype])).to(
-        dtype
-    )
+    highest = {torch.float32: 125, torch.float64: 1021}[dtype]
+    depths = torch.from_numpy(_from(CONSTANTS["MIN_DEPTH"], highest)).to(dtype)
     points = torch.ones(len(depths), 1, 3, dtype=dtype)
     points[:, 0, 0] = torch.linspace(0.5, 2, len(depths), dtype=dtype)
     points[:, 0, 2] = depths
     intrinsics = torch.tensor([1.0, 1.0, 0.0, 0.0], dtype=dtype).repeat(len(depths), 1)
     return {
+        "any_axis_angle": torch.from_numpy(angles[:, None, None] * axes).to(dtype),
+        "any_pose": torch.from_numpy(any_pose).to(dtype),
         "axis_angle": w,
         "pose": pose,
         "bone": bone,
@@ -173,19 +184,22 @@ def test_sine_and_cosine(results: Any, form: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("form", ["turned", "turned_body"])
 def test_derivatives_of_a_rotation(results: Any, form: str, dtype: torch.dtype) -> None:
     inputs, outputs = results[dtype]
-    p, q = _exact(inputs["axis_angle"][:, 0, 0]), _exact(inputs["axis_angle"][:, 0, 1])
-    seen = np.hypot(p, q) < 1000
-    p, q = p[seen], q[seen]
-    t = np.hypot(p, q)
-    # With w = (p, q, r), R v = (1 - b (q^2 + r^2), a r + b p q, b p r - a q); here r = 0.
+    w, v = _exact(inputs["any_axis_angle"][:, 0]), _exact(inputs["any_pose"][:, 1])
+    t = np.sqrt((w**2).sum(1))
+    seen = t < 1000
+    w, v, t = w[seen], v[seen], t[seen]
+    # R v = v + a u + b w x u with u = w x v.
     (a, b), (slope_a, slope_b) = _coefficients(t), _slopes(t)
+    u = np.cross(w, v)
+    along = slope_a[:, None] * u + slope_b[:, None] * np.cross(w, u)
     expected = [
-        [-2 * p * q**2 * slope_b, -2 * q * b - 2 * q**3 * slope_b, 0 * t],
-        [b * q + 2 * p**2 * q * slope_b, b * p + 2 * p * q**2 * slope_b, a],
-        [-2 * p * q * slope_a, -a - 2 * q**2 * slope_a, b * p],
+        2 * w[:, k, None] * along
+        + a[:, None] * np.cross(unit, v)
+        + b[:, None] * (np.cross(unit, u) + np.cross(w, np.cross(unit, v)))
+        for k, unit in enumerate(np.eye(3))
     ]
     found = _exact(outputs[f"{form}_jacobian"][torch.from_numpy(seen)])
-    error = np.abs(found - np.moveaxis(np.array(expected), -1, 0)).max(axis=(1, 2))
+    error = np.abs(found - np.stack(expected, axis=2)).max(axis=(1, 2))
     assert (error / np.maximum(t, 1)).max() <= ROTATION_BOUND[dtype]
 
 
