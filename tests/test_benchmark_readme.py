@@ -101,7 +101,8 @@ def test_sections_from_files(tmp_path: Path) -> None:
 
     step = {
         **COMMON, "step": "critic", "precision": "float32", "batch": 1024, "width": 512,
-        "threads": 2, "ours_ms": 4.0, "baseline_ms": 6.0, "networks_ms": 3.5, "poses_per_s": 256000.0,
+        "threads": 2, "ours_ms": 4.0, "baseline_ms": 6.0, "networks_ms": 3.5,
+        "poses_per_s": 256000.0,
     }  # fmt: skip
     counted = [{**_row(), "level": "avx2", "ours_per_pose": 10.0, "eager_per_pose": 20.0,
                 "ours_per_call": 500.0}]  # fmt: skip
