@@ -145,8 +145,7 @@ def efficiency(lifter: str, interconnect: Interconnect, step: float) -> tuple[fl
 def measured_ms() -> list[float]:
     """What one GPU took for an iteration with VideoPose3D of its published width, 1,024 poses in
     float32."""
-    wanted = {"step": "iteration", "device": "cuda", "precision": "float32"}
-    wanted |= {"batch": 1024, "width": 1024}
+    wanted = dict(step="iteration", device="cuda", precision="float32", batch=1024, width=1024)
     rows = read_rows(MEASURED) if MEASURED.exists() else []
     return [
         round(row["ours_ms"], 2)
