@@ -47,6 +47,21 @@ def test_threads_change_nothing(case: Case) -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux does")
+def test_small_batches_start_no_thread() -> None:
+    count = """
+import os, torch, poseda_ext
+torch.set_num_threads(2)
+for batch in (0, 256, 65536):
+    if batch:
+        poseda_ext.part_kcs(torch.zeros(batch, 16, 3))
+    print(len(os.listdir("/proc/self/task")))
+"""
+    ran = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True, check=True)
+    before, small, large = map(int, ran.stdout.split())
+    assert small == before and large == before + 1
+
+
 _RUN_ALL = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])
