@@ -145,9 +145,10 @@ def work(rank: int, ports: list[int], folder: Path, domains: tuple[Path, Path]) 
     torch.set_num_threads(1)
     sys.stdout, sys.stderr = ((folder / f"{name}{rank}").open("w") for name in ("stdout", "stderr"))
     main([
-        "pretrain", "--out", str(folder / "run"), "--device", "cpu", "--width", "8",
+        "adapt", "--out", str(folder / "run"), "--device", "cpu", "--width", "8",
         "--source", str(domains[0]), "--target", str(domains[1]),
         "--pretrain.steps", "4", "--pretrain.batch", "16",
+        "--adapt.steps", "4", "--adapt.batch", "16", "--adapt.warmup", "2",
     ])  # fmt: skip
     os.environ["MASTER_PORT"] = str(ports[1])
     with distributed.joined("AGAIN"):
