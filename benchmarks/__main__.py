@@ -242,11 +242,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ops = [row for row in args.file if "step" not in row]
         shown = [table(ops, args.markdown)] if ops or not steps else []
         print("\n\n".join([*shown, *([train_table(steps)] if steps else [])]))
-    elif args.command in ("readme", "scaling"):
+    elif args.command == "readme":
         try:
-            write_sections() if args.command == "readme" else print(
-                scaling_tables(args.lifter, args.step_ms)
-            )
+            write_sections()
+        except ValueError as error:
+            print(f"benchmarks: {error}", file=sys.stderr)
+            return 2
+    elif args.command == "scaling":
+        try:
+            print(scaling_tables(args.lifter, args.step_ms))
         except ValueError as error:
             print(f"benchmarks: {error}", file=sys.stderr)
             return 2
