@@ -209,6 +209,23 @@ def _needs_cuda(args: argparse.Namespace) -> bool:
     return args.command == "memory" or getattr(args, "device", "cpu") == "cuda"
 
 
+def _from_results(args: argparse.Namespace) -> int:
+    """The commands that say something of results; the exit status.
+
+    Raises:
+        ValueError: if the results do not hold what that takes.
+    """
+    if args.command == "compare":
+        report, fell = compare(args.old, args.new)
+        print(report)
+        return int(fell)
+    if args.command == "readme":
+        write_sections()
+    else:
+        print(scaling_tables(args.lifter, args.step_ms))
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     rows: list[Row]
@@ -229,28 +246,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = count_instructions(args.ops)
         write_json(args.json, rows)
         print(instructions_table(rows))
-    elif args.command == "compare":
-        try:
-            report, fell = compare(args.old, args.new)
-        except ValueError as error:
-            print(f"benchmarks: {error}", file=sys.stderr)
-            return 2
-        print(report)
-        return int(fell)
     elif args.command == "table":
         steps = [row for row in args.file if "step" in row]
         ops = [row for row in args.file if "step" not in row]
         shown = [table(ops, args.markdown)] if ops or not steps else []
         print("\n\n".join([*shown, *([train_table(steps)] if steps else [])]))
-    elif args.command == "readme":
+    elif args.command in ("compare", "readme", "scaling"):
         try:
-            write_sections()
-        except ValueError as error:
-            print(f"benchmarks: {error}", file=sys.stderr)
-            return 2
-    elif args.command == "scaling":
-        try:
-            print(scaling_tables(args.lifter, args.step_ms))
+            return _from_results(args)
         except ValueError as error:
             print(f"benchmarks: {error}", file=sys.stderr)
             return 2

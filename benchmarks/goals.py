@@ -11,7 +11,7 @@ Row = dict[str, Any]
 LARGE, SMALL = 1 << 20, 1024
 
 
-def _one(rows: Sequence[Row], **wanted: Any) -> Row:
+def one_row(rows: Sequence[Row], **wanted: Any) -> Row:
     """The row with these values; empty where there is none."""
     return next((row for row in rows if all(row.get(k) == v for k, v in wanted.items())), {})
 
@@ -21,7 +21,7 @@ def _divide(a: float | None, b: float | None) -> float | None:
 
 
 def _op(rows: Sequence[Row], which: str, batch: int, dtype: str = "float32") -> Row:
-    return _one(
+    return one_row(
         rows, **{"op": "augment", "device": "cuda", "pass": which, "batch": batch, "dtype": dtype}
     )
 
@@ -83,8 +83,8 @@ def _launches(rows: Sequence[Row]) -> float | None:
 
 def _train_iteration(rows: Sequence[Row]) -> Row:
     """In tf32 where that was measured, which the goals are for; otherwise in float32."""
-    exact = _one(rows, step="iteration", device="cuda", precision="float32")
-    return _one(rows, step="iteration", device="cuda", precision="tf32") or exact
+    exact = one_row(rows, step="iteration", device="cuda", precision="float32")
+    return one_row(rows, step="iteration", device="cuda", precision="tf32") or exact
 
 
 def _over_networks(rows: Sequence[Row]) -> float | None:
@@ -106,7 +106,7 @@ def _iteration(rows: Sequence[Row], key: str, scale: float = 1) -> float | None:
 def _lead(rows: Sequence[Row], op: str, opponent: str, batch: int) -> float | None:
     """How many times faster forward + backward is on one thread of a CPU."""
     form = {"device": "cpu", "dtype": "float32", "pass": "fwd_bwd"}
-    row = _one(rows, op=op, batch=batch, threads=1, **form)
+    row = one_row(rows, op=op, batch=batch, threads=1, **form)
     return _divide(row.get(f"{opponent}_ms"), row.get("ours_ms"))
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from benchmarks.results import ROOT, read_rows
+from benchmarks.goals import one_row
+from benchmarks.readme import GPU, RESULTS
+from benchmarks.results import read_rows
 from poseda.config import PoseDASettings
 from poseda.networks.critic import Critic
 from poseda.networks.generator import Generator
@@ -25,7 +27,7 @@ BACKWARD = 2 / 3  # of a step's arithmetic lies in the backward pass
 #: whose products are as many as their weights
 SCALED_LIFTERS = ("videopose3d", "simple_baseline")
 STEP_MS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
-MEASURED = ROOT / "benchmarks" / "results" / "gpu_check.json"
+MEASURED = RESULTS / GPU
 
 
 @dataclass(frozen=True)
@@ -146,12 +148,8 @@ def measured_ms() -> list[float]:
     """What one GPU took for an iteration with VideoPose3D of its published width, 1,024 poses in
     float32."""
     wanted = dict(step="iteration", device="cuda", precision="float32", batch=1024, width=1024)
-    rows = read_rows(MEASURED) if MEASURED.exists() else []
-    return [
-        round(row["ours_ms"], 2)
-        for row in rows
-        if all(row.get(key) == value for key, value in wanted.items())
-    ]
+    row = one_row(read_rows(MEASURED) if MEASURED.exists() else [], **wanted)
+    return [round(row["ours_ms"], 2)] if row else []
 
 
 def scaling_tables(lifter: str, steps_ms: Sequence[float] = ()) -> str:

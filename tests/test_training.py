@@ -7,7 +7,6 @@ import os
 import platform
 import resource
 import signal
-import statistics
 from pathlib import Path
 
 import pytest
@@ -143,19 +142,34 @@ def test_resumed_training_ends_in_the_same_numbers(
         assert record == expected
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to")
-def test_training_asks_the_system_for_no_more_memory_once_it_runs(
+only_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to")
+
+
+@only_glibc
+def test_training_keeps_the_memory_that_it_frees(
+    tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet]
+) -> None:
+    make_training(tmp_path, pose_sets, method=None).run()
+    faults = []
+    for _ in range(12):
+        torch.ones(5_000_000)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    assert faults[-1] - faults[5] < 2_000  # of 4,883 pages each time
+
+
+@only_glibc
+def test_a_step_asks_the_system_for_next_to_no_memory(
     tmp_path: Path, pose_sets: tuple[PoseSet, PoseSet]
 ) -> None:
     make_training(tmp_path / "tells glibc", pose_sets, method=None).run()
-    training = make_training(tmp_path / "steps", pose_sets, batch=1024)  # tensors of 0.2 MB
+    training = make_training(tmp_path / "steps", pose_sets, batch=2048)
     training.iteration = training.warmup
     faults = []
     for _ in range(20):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         assert "lifter_loss" in training.step()
-        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-    assert statistics.median(faults[5:]) < 50  # pages
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    # Some 50,000 where memory goes back to the system; the heap may still have grown a little.
+    assert faults[-1] - faults[9] < 10_000
 
 
 def test_bfloat16_learns_as_float32_does(
