@@ -48,6 +48,8 @@ Runner<Op> runner(CpuLevel level) {
 struct Cpu {
   // A thread is worth starting for this many numbers.
   static constexpr int64_t kNumbersPerThread = 1 << 16;
+  // Has kernels for the pairs of bones in ops/known_pairs.h.
+  static constexpr bool kKnowsPairs = true;
 
   template <class Op>
   static void launch(const Op& op, const Fields& fields, int32_t /*device*/) {

@@ -19,6 +19,8 @@ template <class Op>
 cudaError_t start_cuda(const Op& op, const Fields& fields, cudaStream_t stream);
 
 struct Cuda {
+  static constexpr bool kKnowsPairs = false;
+
   template <class Op>
   static void launch(const Op& op, const Fields& fields, int32_t device) {
     const torch::stable::accelerator::DeviceGuard guard(device);

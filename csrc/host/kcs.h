@@ -1,11 +1,14 @@
 // Host side of `kcs` and `part_kcs`; Backend is Cpu or Cuda.
 #pragma once
 
+#include <algorithm>
 #include <tuple>
+#include <type_traits>
 
 #include "host/bones.h"
 #include "host/staging.h"
 #include "ops/kcs.h"
+#include "ops/known_pairs.h"
 
 namespace poseda {
 
@@ -28,6 +31,18 @@ inline Pairs part_pairs(const Tree& tree, const std::vector<int64_t>& part_bones
   return list.pairs();
 }
 
+// Calls body(pairs) with what goes through these pairs fastest.
+template <class Backend, int D, class Body>
+auto with_pairs(const Pairs& pairs, const Body& body) {
+  if constexpr (Backend::kKnowsPairs && D == 3) {
+    constexpr const Pairs& known = H36mPairs::kPairs;
+    if (pairs.count == known.count &&
+        std::equal(pairs.codes, pairs.codes + pairs.count, known.codes))
+      return body(H36mPairs{});
+  }
+  return body(pairs);
+}
+
 // The tensors that move bones before they are multiplied.
 struct MotionArguments {
   OptionalTensor bone_rotation, bone_scale;
@@ -45,14 +60,17 @@ Tensor pair_products(const Tensor& pose, const MotionArguments& arguments, const
                      const Pairs& pairs, bool unit, const Sizes& shape) {
   return with_dimension(pose, [&](auto dimension) {
     constexpr int D = decltype(dimension)::value;
-    Staging staging(pose, D * tree.joints);
-    Kcs<D> op{tree, pairs, unit, {kAbsent, kAbsent}, 0, 0};
-    op.pose = staging.input(pose, D * tree.joints);
-    op.motion = arguments.stage(staging, tree, D);
-    op.features = staging.rows(pairs.count);
-    Tensor features = staging.output(op.features, pairs.count, shape);
-    staging.launch<Backend>(op);
-    return features;
+    return with_pairs<Backend, D>(pairs, [&](const auto& fast_pairs) {
+      Staging staging(pose, D * tree.joints);
+      Kcs<D, std::decay_t<decltype(fast_pairs)>> op{tree, fast_pairs, unit, {kAbsent, kAbsent},
+                                                    0,    0};
+      op.pose = staging.input(pose, D * tree.joints);
+      op.motion = arguments.stage(staging, tree, D);
+      op.features = staging.rows(pairs.count);
+      Tensor features = staging.output(op.features, pairs.count, shape);
+      staging.launch<Backend>(op);
+      return features;
+    });
   });
 }
 
@@ -65,21 +83,24 @@ KcsGradients pair_products_backward(const OptionalTensor& grad, const Tensor& po
                                     const Pairs& pairs, bool unit, int64_t needs) {
   return with_dimension(pose, [&](auto dimension) {
     constexpr int D = decltype(dimension)::value;
-    Staging staging(pose, D * tree.joints);
-    KcsBackward<D> op{tree, pairs, unit, {kAbsent, kAbsent}, 0, 0, 0, 0, 0};
-    op.pose = staging.input(pose, D * tree.joints);
-    op.motion = arguments.stage(staging, tree, D);
-    op.grad_features = staging.input_or_zero(grad, pairs.count);
-    op.moved = op.motion.moves() ? staging.rows(D * tree.joints) : op.pose;
-    op.multiplied = unit ? staging.rows(D * tree.joints) : op.moved;
-    op.grad_pose = staging.rows(D * tree.joints);
-    const int bones = tree.joints - 1;
-    KcsGradients grads{
-        staging.gradient(pose, op.grad_pose, D * tree.joints, needs & 1),
-        staging.gradient(arguments.bone_rotation, op.motion.rotation, 3 * bones, needs & 2),
-        staging.gradient(arguments.bone_scale, op.motion.scale, bones, needs & 4)};
-    staging.launch<Backend>(op);
-    return grads;
+    return with_pairs<Backend, D>(pairs, [&](const auto& fast_pairs) {
+      Staging staging(pose, D * tree.joints);
+      KcsBackward<D, std::decay_t<decltype(fast_pairs)>> op{
+          tree, fast_pairs, unit, {kAbsent, kAbsent}, 0, 0, 0, 0, 0};
+      op.pose = staging.input(pose, D * tree.joints);
+      op.motion = arguments.stage(staging, tree, D);
+      op.grad_features = staging.input_or_zero(grad, pairs.count);
+      op.moved = op.motion.moves() ? staging.rows(D * tree.joints) : op.pose;
+      op.multiplied = unit ? staging.rows(D * tree.joints) : op.moved;
+      op.grad_pose = staging.rows(D * tree.joints);
+      const int bones = tree.joints - 1;
+      KcsGradients grads{
+          staging.gradient(pose, op.grad_pose, D * tree.joints, needs & 1),
+          staging.gradient(arguments.bone_rotation, op.motion.rotation, 3 * bones, needs & 2),
+          staging.gradient(arguments.bone_scale, op.motion.scale, bones, needs & 4)};
+      staging.launch<Backend>(op);
+      return grads;
+    });
   });
 }
 

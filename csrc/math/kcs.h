@@ -14,6 +14,13 @@ POSEDA_INLINE T dot(const T* a, const T* b) {
   return total;
 }
 
+// Adds what the gradient by the product gives to the gradients by both.
+template <int D, class T>
+POSEDA_INLINE void dot_vjp(T by, const T* a, const T* b, T* by_a, T* by_b) {
+  for (int d = 0; d < D; ++d) by_a[d] = by_a[d] + by * b[d];
+  for (int d = 0; d < D; ++d) by_b[d] = by_b[d] + by * a[d];
+}
+
 // 1 / length, or zero for a bone not longer than kMinBoneLength.
 template <int D, class T>
 POSEDA_INLINE T inverse_length(const T* bone) {

@@ -1,4 +1,5 @@
-// `kcs` and `part_kcs`, per pose: dot products of chosen pairs of bones.
+// `kcs` and `part_kcs`, per pose: dot products of pairs of bones. ThePairs is `Pairs`, or pairs
+// that are known when this is compiled.
 #pragma once
 
 #include "math/kcs.h"
@@ -27,10 +28,10 @@ POSEDA_INLINE void move_bones(const BoneMotion& motion, const Tree& tree, T* til
   }
 }
 
-template <int D>
+template <int D, class ThePairs = Pairs>
 struct Kcs {
   Tree tree;
-  Pairs pairs;
+  ThePairs pairs;
   bool unit_bones;
   BoneMotion motion;
   int pose, features;
@@ -44,34 +45,17 @@ struct Kcs {
     move_bones<D>(motion, tree, tile, pose, pose);
     if (unit_bones)
       for (int j = 1; j < tree.joints; ++j) unit<D>(bones + D * j, bones + D * j);
-    for (int i = 0; i < pairs.count;) i = row(i, bones, tile + features);
-  }
-
- private:
-  // Pair i if it repeats one; else the pairs from i on that share their first bone, which stays in
-  // registers. Returns the pair after them.
-  template <class T>
-  POSEDA_INLINE int row(int i, const T* bones, T* products) const {
-    if (pairs.repeats(i)) {
-      products[i] = products[pairs.earlier(i)];
-      return i + 1;
-    }
-    const int a = pairs.first(i);
-    T first[D];
-    for (int d = 0; d < D; ++d) first[d] = bones[D * a + d];
-    for (; i < pairs.count && !pairs.repeats(i) && pairs.first(i) == a; ++i)
-      products[i] = dot<D>(first, bones + D * pairs.second(i));
-    return i;
+    pairs.template multiply<D>(bones, tile + features);
   }
 };
 
 // Leaves the gradients by the bones' motion in their places. `moved`, `multiplied` and `grad_pose`
 // are room for a pose each; `moved` may be `pose` where bones do not move, and `multiplied` may be
 // `moved` where they are not made unit bones.
-template <int D>
+template <int D, class ThePairs = Pairs>
 struct KcsBackward {
   Tree tree;
-  Pairs pairs;
+  ThePairs pairs;
   bool unit_bones;
   BoneMotion motion;
   int pose, grad_features, moved, multiplied, grad_pose;
@@ -87,11 +71,7 @@ struct KcsBackward {
       for (int j = 1; j < tree.joints; ++j)
         unit<D>(tile + moved + D * j, tile + multiplied + D * j);
     for (int i = D; i < D * tree.joints; ++i) grad[i] = T(0);
-    T* by_product = tile + grad_features;
-    for (int i = 0; i < pairs.count; ++i)
-      if (pairs.repeats(i))
-        by_product[pairs.earlier(i)] = by_product[pairs.earlier(i)] + by_product[i];
-    for (int i = 0; i < pairs.count;) i = row_vjp(i, tile + multiplied, by_product, grad);
+    pairs.template multiply_vjp<D>(tile + multiplied, tile + grad_features, grad);
     if (unit_bones)
       for (int j = 1; j < tree.joints; ++j) unit_vjp<D>(tile + moved + D * j, grad + D * j);
     if constexpr (D == 3) motion_vjp(tile, grad);
@@ -99,25 +79,6 @@ struct KcsBackward {
   }
 
  private:
-  // As `Kcs::row`; the first bone's gradient stays in registers too.
-  template <class T>
-  POSEDA_INLINE int row_vjp(int i, const T* bones, const T* by_product, T* grad) const {
-    if (pairs.repeats(i)) return i + 1;
-    const int a = pairs.first(i);
-    T first[D], by_first[D];
-    for (int d = 0; d < D; ++d) first[d] = bones[D * a + d];
-    for (int d = 0; d < D; ++d) by_first[d] = T(0);
-    for (; i < pairs.count && !pairs.repeats(i) && pairs.first(i) == a; ++i) {
-      const T *second = bones + D * pairs.second(i), by = by_product[i];
-      T *to = grad + D * pairs.second(i), by_second[D];
-      for (int d = 0; d < D; ++d) by_first[d] = by_first[d] + by * second[d];
-      for (int d = 0; d < D; ++d) by_second[d] = to[d] + by * first[d];
-      for (int d = 0; d < D; ++d) to[d] = by_second[d];
-    }
-    for (int d = 0; d < D; ++d) grad[D * a + d] = grad[D * a + d] + by_first[d];
-    return i;
-  }
-
   template <class T>
   POSEDA_INLINE void motion_vjp(T* tile, T* grad) const {
     if (!motion.moves()) return;

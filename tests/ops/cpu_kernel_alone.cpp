@@ -9,6 +9,7 @@
 #include "cpu/run.h"
 #include "ops/augment_aligned.h"
 #include "ops/kcs.h"
+#include "ops/known_pairs.h"
 
 namespace poseda {
 
@@ -101,8 +102,15 @@ int check_all(int batch) {
   const KcsBackward<3> kcs{chain_tree(), pairs, true,      {rotation, scale}, 0,
                            features,     more,  more + 48, more + 96};
   wrong += check<KcsBackward<3>, S>(
-      "part_kcs backward", kcs, {inputs[0], inputs[1], inputs[2], {nullptr, pairs.count, features}},
+      "kcs backward", kcs, {inputs[0], inputs[1], inputs[2], {nullptr, pairs.count, features}},
       {{nullptr, 48, more + 96}, inputs[1], inputs[2]}, more + 144, batch);
+  const int known = H36mPairs::kPairs.count, after = 48 + known;
+  const BoneMotion still{kAbsent, kAbsent};
+  wrong += check<Kcs<3, H36mPairs>, S>("part_kcs", {chain_tree(), {}, false, still, 0, 48},
+                                       {inputs[0]}, {{nullptr, known, 48}}, after, batch);
+  wrong += check<KcsBackward<3, H36mPairs>, S>(
+      "part_kcs backward", {chain_tree(), {}, false, still, 0, 48, 0, 0, after},
+      {inputs[0], {nullptr, known, 48}}, {{nullptr, 48, after}}, after + 48, batch);
   return wrong;
 }
 

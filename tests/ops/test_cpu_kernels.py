@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,17 @@ for batch in (0, 256, 65536):
     ran = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True, check=True)
     before, small, large = map(int, ran.stdout.split())
     assert small == before and large == before + 1
+
+
+def test_the_pairs_that_are_compiled_in_are_those_of_the_default_skeleton() -> None:
+    header = Path(__file__).parents[2] / "csrc" / "ops" / "known_pairs.h"
+    sizes, joints = (
+        [int(number) for number in re.findall(r"\d+", table)]
+        for table in re.findall(r"\[\] = \{([^}]*)\}", header.read_text())
+    )
+    parts = poseda_ext.H36M_16.kcs_parts
+    assert sizes == [len(part) for part in parts]
+    assert joints == [bone + 1 for part in parts for bone in part]
 
 
 _RUN_ALL = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -43,6 +44,23 @@ def test_leading_dimensions(case: Case, lead: tuple[int, ...], device: str) -> N
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_skeletons(case: Case, skeleton: poseda_ext.Skeleton, device: str) -> None:
     _compare(case, case.sample((3,), device=device, skeleton=skeleton), skeleton=skeleton)
+
+
+def test_the_order_of_the_parts_matters_to_the_order_of_features_only(device: str) -> None:
+    # On the CPU there is a kernel for these parts in this order.
+    parts = poseda_ext.H36M_16.kcs_parts
+    backwards = replace(poseda_ext.H36M_16, kcs_parts=parts[::-1])
+    pose = torch.randn(50, 16, 3, dtype=torch.float64, device=device, requires_grad=True)
+    weight = torch.randn(50, 78, dtype=torch.float64, device=device)
+    sizes = [len(part) * (len(part) + 1) // 2 for part in parts]
+
+    features = poseda_ext.part_kcs(pose)
+    (grad,) = torch.autograd.grad(features, [pose], [weight])
+    features2 = poseda_ext.part_kcs(pose, backwards)
+    weight2 = torch.cat(weight.split(sizes, -1)[::-1], -1)
+    (grad2,) = torch.autograd.grad(features2, [pose], [weight2])
+    torch.testing.assert_close(torch.cat(features2.split(sizes[::-1], -1)[::-1], -1), features)
+    torch.testing.assert_close(grad2, grad)
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
