@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
@@ -69,11 +70,9 @@ class SyncBatchNorm(_BatchNorm):
         if not self.training:
             return super().forward(input)
         values = input.to(torch.promote_types(input.dtype, torch.float32))
-        made, mean, variance = _Normalize.apply(values, self.eps)
+        made, mean, variance = _Normalize.apply(values, self.weight, self.bias, self.eps)
         if self.track_running_stats:
             self._track(mean, variance, world_size() * values.numel() // values.shape[1])
-        if self.affine:
-            made = made * _over_rows(self.weight, made) + _over_rows(self.bias, made)
         return made.to(input.dtype)
 
     @torch.no_grad()
@@ -89,35 +88,42 @@ class SyncBatchNorm(_BatchNorm):
 
 
 class _Normalize(torch.autograd.Function):
-    """(B, C, ...) to zero mean and unit variance over all processes; also mean and variance (C,).
-    One message each way."""
+    """(B, C, ...) to zero mean and unit variance over all processes, times weight plus bias; also
+    mean and variance (C,). One message each way. Torch's own kernels do a process's share: on a CPU
+    they take a twentieth of the time of ``var_mean``."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        variance, mean = torch.var_mean(values, _rows(values), correction=0)
+    def forward(
+        ctx: Any, values: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        mean, variance = torch.batch_norm_update_stats(values, None, None, 0.0)
         means, variances = of_all(torch.stack((mean, variance))).unbind(1)  # (N, C) each
         # Exact, as a difference of mean squares would not be.
         mean = means.mean(0)
         variance = variances.mean(0) + (means - mean).square().mean(0)
-        scale = torch.rsqrt(variance + eps)
-        made = (values - _over_rows(mean, values)) * _over_rows(scale, values)
-        ctx.save_for_backward(made, scale)
+        made = nn.functional.batch_norm(values, mean, variance, weight, bias, eps=eps)
+        ctx.save_for_backward(values, weight, mean, variance)
+        ctx.eps = eps
+        ctx.set_materialize_grads(False)  # no zeros for mean and variance
         ctx.mark_non_differentiable(mean, variance)
         return made, mean, variance
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        gradient = gradients[0]
-        made, scale = ctx.saved_tensors
-        rows = _rows(made)
-        own = torch.stack((gradient.mean(rows), (gradient * made).mean(rows)))
-        shift, slope = (_over_rows(mean, made) for mean in average(own))
-        return _over_rows(scale, made) * (gradient - shift - made * slope), None
-
-
-def _rows(values: Tensor) -> list[int]:
-    """The dimensions other than the channels'."""
-    return [dim for dim in range(values.dim()) if dim != 1]
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        values, weight, mean, variance = ctx.saved_tensors
+        # As if mean and variance were constants.
+        grad, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
+            *(gradients[0], values, weight, mean, variance, None, None, False, ctx.eps),
+            [True, True, True],
+        )
+        scale = torch.rsqrt(variance + ctx.eps)
+        factor = scale if weight is None else scale * weight
+        rows = values.numel() // values.shape[1]
+        shift, slope = average(torch.stack((by_bias, by_weight))) / rows
+        grad -= _over_rows(factor * shift, values)
+        grad -= (values - _over_rows(mean, values)) * _over_rows(factor * scale * slope, values)
+        return grad, *((None, None) if weight is None else (by_weight, by_bias)), None
 
 
 def _over_rows(channels: Tensor, values: Tensor) -> Tensor:
