@@ -46,6 +46,14 @@ def _checked(rows: list[Row], path: Path) -> list[Row]:
     return rows
 
 
+def _op_files(folder: Path) -> list[list[Row]]:
+    """The rows of each processor that the ops were measured on: that of `OPS` first, which has to be
+    there, then those of its name with more behind it, such as ops_cpu_zen5.json."""
+    first = folder / OPS
+    others = sorted(folder.glob(f"{first.stem}_*.json"))
+    return [_checked(read_rows(path), path) for path in (first, *others)]
+
+
 def _origin(rows: Sequence[Row]) -> str:
     """Machine, torch, kernels, commit and date."""
     first = rows[0]
@@ -198,31 +206,42 @@ def _gpu_lines(report: Any) -> str:
     return "\n\n".join([*(p for p in parts if p), goals_table(report.get("goals", []))])
 
 
+def _augment_lines(rows: Sequence[Row]) -> list[str]:
+    return [main_table([row for row in rows if row["op"] == "augment"]), not_won(rows)]
+
+
+def _other_processor(rows: Sequence[Row]) -> list[str]:
+    """`augment`, what is lost, and the goals of the ops on a processor other than the first."""
+    goals = [goal for goal in judge(rows, CPU_GOALS) if goal["measured"] is not None]
+    return [f"The same on {_origin(rows)}:", *_augment_lines(rows), goals_table(goals)]
+
+
 def performance(folder: Path = RESULTS) -> str:
     """The section of the project's README."""
-    rows = _checked(read_rows(folder / OPS), folder / OPS)
+    rows, *others = _op_files(folder)
+    augment, lost = _augment_lines(rows)
     train = _load(folder, TRAIN)
     parts = [
         f"{_origin(rows)}.",
         "`augment` with all stages, 16 joints, float32, milliseconds a call, all in one run.\n"
         "In brackets: how many times faster ours is. Floor: the time that the machine needs at\n"
         "least, as a share of ours.",
-        main_table([row for row in rows if row["op"] == "augment"]),
+        augment,
         "The other ops, times faster, from the least to the most over batches and threads:",
         other_table(rows),
-        not_won(rows),
+        lost,
     ]
     if train:
         parts += _training(_checked(train, folder / TRAIN))
     goals = judge([*rows, *(train or [])], CPU_GOALS)
     parts += ["The goals on a CPU:", goals_table(goals)]
+    for other in others:
+        parts += _other_processor(other)
     return "\n\n".join(part for part in [*parts, _gpu_lines(_load(folder, GPU))] if part)
 
 
-def details(folder: Path = RESULTS) -> str:
-    """The section of the benchmarks' README: every row, and the instruction counts."""
-    rows = _checked(read_rows(folder / OPS), folder / OPS)
-    counted = _load(folder, INSTRUCTIONS)
+def _op_details(rows: Sequence[Row]) -> list[str]:
+    """Every row of one processor."""
     copies = {row["threads"]: row.get("large_copy_gb_per_s") for row in rows}
     products = {row["threads"]: row.get("gflop_per_s") for row in rows}
     limits = [
@@ -235,11 +254,17 @@ def details(folder: Path = RESULTS) -> str:
         if value
     ]
     doubtful = sum(not row.get("reliable", True) for row in rows)
-    parts = [
+    return [
         f"CPU: {_origin(rows)}. Measured limits: {', '.join(limits)}. "
         f"{doubtful or 'No'} row{'' if doubtful == 1 else 's'} disturbed by other work.",
         table(rows, markdown=True),
     ]
+
+
+def details(folder: Path = RESULTS) -> str:
+    """The section of the benchmarks' README: every row, and the instruction counts."""
+    counted = _load(folder, INSTRUCTIONS)
+    parts = [part for rows in _op_files(folder) for part in _op_details(rows)]
     if counted:
         parts += [
             f"Instructions ({counted[0]['level']} kernels, which is the most that valgrind knows; "

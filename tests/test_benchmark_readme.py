@@ -129,6 +129,20 @@ def test_sections_from_files(tmp_path: Path) -> None:
     assert "| augment | fwd | 10 | 20 | 2.0 | 500 |" in readme.details(tmp_path)
 
 
+def test_every_processor_has_its_tables(tmp_path: Path) -> None:
+    row = {"pass": "fwd_bwd", "eager_ms": 30.0}
+    other = _row(**row, cpu="Another processor", compiled_ms=0.5)
+    _write(tmp_path, ops_cpu=[_row(**row)], ops_cpu_other=[other])
+    text = readme.performance(tmp_path)
+    first, second = text.split("The same on Another processor, 2 cores")
+    assert first.startswith("A processor, ") and "Ours is the fastest in every row" in first
+    assert "| forward + backward | 1,024 | 1 | 1 | 30 (30x) | 0.5 (0.5x) | 50% |" in second
+    assert "batch 1,024, 1 thread: 0.50x against compiled" in second
+    assert "1,024: times faster than compiled | at least 15.0 | 0.5 | no |" in second
+    assert "not measured |" in first and "not measured |" not in second
+    assert readme.details(tmp_path).count("CPU: ") == 2
+
+
 def _cuda(which: str, batch: int, ours: float, **more: object) -> Row:
     return _row(device="cuda", batch=batch, ours_graph_ms=ours, **{"pass": which}, **more)
 
