@@ -36,6 +36,7 @@ from benchmarks.train_step import (
     train_table,
 )
 from poseda.experiment import PRECISIONS
+from poseda.training.memory import keep_freed_memory
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -161,6 +162,7 @@ def _plan(args: argparse.Namespace, threads: Sequence[int]) -> list[tuple[str, s
 
 def run_ops(args: argparse.Namespace) -> list[Row]:
     """Measures, and writes the file anew after every row."""
+    keep_freed_memory()  # as training does; else a row depends on when glibc gives pages back
     settings, clock = _settings(args), CompileClock()
     threads = args.threads if args.device == "cpu" else args.threads[:1]
     dtype = DTYPES[args.dtype]

@@ -47,8 +47,8 @@ def _checked(rows: list[Row], path: Path) -> list[Row]:
 
 
 def _op_files(folder: Path) -> list[list[Row]]:
-    """The rows of each processor that the ops were measured on: that of `OPS` first, which has to be
-    there, then those of its name with more behind it, such as ops_cpu_zen5.json."""
+    """The rows of each processor that the ops were measured on: of `OPS`, which has to be there,
+    and of files of that name with more behind it, such as ops_cpu_zen5.json."""
     first = folder / OPS
     others = sorted(folder.glob(f"{first.stem}_*.json"))
     return [_checked(read_rows(path), path) for path in (first, *others)]

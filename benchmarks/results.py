@@ -52,7 +52,8 @@ def _cpu_name() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
-    found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    pairs = (line.partition(":") for line in lines)
+    found = {key.strip(): value.strip() for key, _, value in pairs}
     name = found.get("model name") or platform.processor() or platform.machine()
     if "cpu family" in found and "model" in found:
         name += f" (family {found['cpu family']}, model {found['model']})"
