@@ -213,7 +213,8 @@ def _augment_lines(rows: Sequence[Row]) -> list[str]:
 def _other_processor(rows: Sequence[Row]) -> list[str]:
     """`augment`, what is lost, and the goals of the ops on a processor other than the first."""
     goals = [goal for goal in judge(rows, CPU_GOALS) if goal["measured"] is not None]
-    return [f"The same on {_origin(rows)}:", *_augment_lines(rows), goals_table(goals)]
+    title = f"`augment` and the goals of the ops on another processor, {_origin(rows)}:"
+    return [title, *_augment_lines(rows), goals_table(goals) if goals else ""]
 
 
 def performance(folder: Path = RESULTS) -> str:

@@ -17,7 +17,16 @@ from benchmarks import instructions
 from benchmarks.__main__ import _parser, _plan, main
 from benchmarks.floor import copy_floor, matrix_product
 from benchmarks.registry import CASES, SKELETONS, Case, bytes_table
-from benchmarks.results import KEYS, Row, compare, ratio, read_rows, table, write_json
+from benchmarks.results import (
+    KEYS,
+    Row,
+    _cpu_name,
+    compare,
+    ratio,
+    read_rows,
+    table,
+    write_json,
+)
 from benchmarks.runner import QUICK, Contender, Target, _timing, alternate, bind, make_sets
 
 CASE_LIST = list(CASES.values())
@@ -292,3 +301,25 @@ def test_contenders_take_turns() -> None:
     assert len(contenders["a"].samples) == len(contenders["b"].samples)
     changes = sum(a != b for a, b in itertools.pairwise(order))
     assert changes >= 2 * len(contenders["a"].samples) - 1
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: A CPU\n", "A CPU (family 26, model 2)"),
+        ("processor\t: 0\nBogoMIPS\t: 50.00\n", "a machine"),
+        (None, "a machine"),
+    ],
+)
+def test_a_processor_is_named_with_its_family(
+    text: str | None, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(_: Path) -> str:
+        if text is None:
+            raise FileNotFoundError
+        return text
+
+    monkeypatch.setattr(Path, "read_text", read)
+    monkeypatch.setattr("platform.processor", lambda: "")
+    monkeypatch.setattr("platform.machine", lambda: "a machine")
+    assert _cpu_name() == name

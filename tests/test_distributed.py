@@ -194,7 +194,9 @@ def with_dropout(folder: Path, domains: tuple[Path, Path]) -> Tensor:
     return torch.cat((flat(training.lifter.state_dict()), torch.rand(1)))
 
 
-SHAPES = ((12, 5), (6, 5, 3))
+SHAPES = ((12, 5), (6, 5, 3), (12, 5, 1))
+#: With weight and bias, and without.
+NORMS = [(shape, affine) for shape in SHAPES for affine in (True, False)]
 
 
 def batch_and_weight(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -214,11 +216,12 @@ def run_norm(norm: nn.Module, batch: Tensor, weight: Tensor) -> dict[str, Tensor
 
 
 def normalize(rank: int) -> list[dict[str, Tensor]]:
-    """For each shape. Each process has half of the batch."""
+    """Each process has half of the batch."""
     made = []
-    for shape in SHAPES:
+    for shape, affine in NORMS:
         halves = [t.chunk(2)[rank] for t in batch_and_weight(shape)]
-        made.append(run_norm(SyncBatchNorm.of(nn.BatchNorm1d(5).double()), *halves))
+        norm = nn.BatchNorm1d(5, affine=affine).double()
+        made.append(run_norm(SyncBatchNorm.of(norm), *halves))
     return made
 
 
@@ -355,17 +358,21 @@ def test_dropout_differs_between_processes_and_the_weights_do_not(
     assert first[-1] != second[-1]
 
 
-@pytest.mark.parametrize("number", range(len(SHAPES)))
+@pytest.mark.parametrize("number", range(len(NORMS)), ids=map(str, NORMS))
 def test_synchronized_batch_norm_is_that_of_the_whole_batch(
     number: int, results: list[dict[str, Any]]
 ) -> None:
-    expected = run_norm(nn.BatchNorm1d(5).double(), *batch_and_weight(SHAPES[number]))
+    shape, affine = NORMS[number]
+    norm = nn.BatchNorm1d(5, affine=affine).double()
+    expected = run_norm(norm, *batch_and_weight(shape))
     halves = [result["norm"][number] for result in results]
     assert halves[0].keys() == expected.keys()
     for name in ("made", "batch.grad"):
         found = torch.cat([half[name] for half in halves])
         torch.testing.assert_close(found, expected[name], rtol=1e-9, atol=1e-9)
-    for name in ("weight.grad", "bias.grad"):  # of a sum: each process has its part
+    for name in (
+        ("weight.grad", "bias.grad") if affine else ()
+    ):  # of a sum: each process has its part
         found = halves[0][name] + halves[1][name]
         torch.testing.assert_close(found, expected[name], rtol=1e-9, atol=1e-9)
     for name in ("running_mean", "running_var", "num_batches_tracked"):
@@ -374,9 +381,12 @@ def test_synchronized_batch_norm_is_that_of_the_whole_batch(
 
 
 @pytest.mark.gpu
-def test_synchronized_batch_norm_does_not_wait_for_the_device() -> None:
-    batch, weight = (t.cuda() for t in batch_and_weight(SHAPES[0]))
-    norms = [nn.BatchNorm1d(5, device="cuda", dtype=torch.float64) for _ in range(2)]
+@pytest.mark.parametrize(("shape", "affine"), NORMS, ids=map(str, NORMS))
+def test_synchronized_batch_norm_does_not_wait_for_the_device(
+    shape: tuple[int, ...], affine: bool
+) -> None:
+    batch, weight = (t.cuda() for t in batch_and_weight(shape))
+    norms = [nn.BatchNorm1d(5, affine=affine, device="cuda", dtype=torch.float64) for _ in range(2)]
     expected = run_norm(norms[0], batch, weight)
     torch.cuda.set_sync_debug_mode("error")
     try:

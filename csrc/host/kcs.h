@@ -31,7 +31,8 @@ inline Pairs part_pairs(const Tree& tree, const std::vector<int64_t>& part_bones
   return list.pairs();
 }
 
-// Calls body(pairs) with what goes through these pairs fastest.
+// Calls body with `H36mPairs` where these are they and the backend has kernels for them, else with
+// `pairs`.
 template <class Backend, int D, class Body>
 auto with_pairs(const Pairs& pairs, const Body& body) {
   if constexpr (Backend::kKnowsPairs && D == 3) {

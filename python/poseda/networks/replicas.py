@@ -89,8 +89,9 @@ class SyncBatchNorm(_BatchNorm):
 
 class _Normalize(torch.autograd.Function):
     """(B, C, ...) to zero mean and unit variance over all processes, times weight plus bias; also
-    mean and variance (C,). One message each way. Torch's own kernels do a process's share: on a CPU
-    they take a twentieth of the time of ``var_mean``."""
+    mean and variance (C,). One message each way. The work within a process is left to the kernels
+    of ``nn.BatchNorm1d``: on a CPU ``var_mean`` of one frame takes thirty times as long.
+    """
 
     @staticmethod
     def forward(
@@ -98,13 +99,12 @@ class _Normalize(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         mean, variance = torch.batch_norm_update_stats(values, None, None, 0.0)
         means, variances = of_all(torch.stack((mean, variance))).unbind(1)  # (N, C) each
-        # Exact, as a difference of mean squares would not be.
+        # Of the parts' variances: a difference of mean squares would lose digits.
         mean = means.mean(0)
         variance = variances.mean(0) + (means - mean).square().mean(0)
         made = nn.functional.batch_norm(values, mean, variance, weight, bias, eps=eps)
         ctx.save_for_backward(values, weight, mean, variance)
         ctx.eps = eps
-        ctx.set_materialize_grads(False)  # no zeros for mean and variance
         ctx.mark_non_differentiable(mean, variance)
         return made, mean, variance
 
@@ -112,18 +112,19 @@ class _Normalize(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         values, weight, mean, variance = ctx.saved_tensors
-        # As if mean and variance were constants.
-        grad, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
-            *(gradients[0], values, weight, mean, variance, None, None, False, ctx.eps),
+        scale = torch.rsqrt(variance + ctx.eps)
+        factors = torch.ones_like(scale) if weight is None else weight
+        # As if mean and variance were constants. A CPU looks at them, a GPU at mean and scale too.
+        grad, by_factors, by_bias = torch.ops.aten.native_batch_norm_backward(
+            *(gradients[0], values, factors, mean, variance, mean, scale, False, ctx.eps),
             [True, True, True],
         )
-        scale = torch.rsqrt(variance + ctx.eps)
-        factor = scale if weight is None else scale * weight
+        factor = scale * factors
         rows = values.numel() // values.shape[1]
-        shift, slope = average(torch.stack((by_bias, by_weight))) / rows
+        shift, slope = average(torch.stack((by_bias, by_factors))) / rows
         grad -= _over_rows(factor * shift, values)
         grad -= (values - _over_rows(mean, values)) * _over_rows(factor * scale * slope, values)
-        return grad, *((None, None) if weight is None else (by_weight, by_bias)), None
+        return grad, *((None, None) if weight is None else (by_factors, by_bias)), None
 
 
 def _over_rows(channels: Tensor, values: Tensor) -> Tensor:
