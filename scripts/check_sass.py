@@ -40,7 +40,9 @@ _MANGLED = {"f": "float", "d": "double", "NS_4HalfE": "Half", "NS_8BFloat16E": "
 _GLOBAL = ("LDG", "STG", "LDGSTS", "LD", "ST", "ATOM", "ATOMG", "RED", "REDG", "UBLKCP")
 _LOCAL = ("LDL", "STL")
 
-_KERNEL = re.compile(r"_ZN6poseda11tile_kernelINS_\d+([A-Za-z]+?)(?:ILi(\d)EE)?E(f|d|NS_\d+\w+?E)E")
+_KERNEL = re.compile(
+    r"_ZN6poseda11tile_kernelINS_\d+([A-Za-z]+?)(?:ILi(\d)E(?:NS_5PairsE)?E)?E(f|d|NS_\d+\w+?E)E"
+)
 _INSTRUCTION = re.compile(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)")
 
 

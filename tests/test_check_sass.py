@@ -27,7 +27,7 @@ def _load() -> ModuleType:
 check_sass = _load()
 
 GPA = "_ZN6poseda11tile_kernelINS_3GpaEfEEvT_NS_6FieldsEii"
-KCS = "_ZN6poseda11tile_kernelINS_3KcsILi3EEENS_8BFloat16EEEvT_NS_6FieldsEii"
+KCS = "_ZN6poseda11tile_kernelINS_3KcsILi3ENS_5PairsEEENS_8BFloat16EEEvT_NS_6FieldsEii"
 USAGE = f"""
  Function {GPA}:
   REG:32 STACK:0 SHARED:1024 LOCAL:0 CONSTANT[0]:908 TEXTURE:0 SURFACE:0 SAMPLER:0
