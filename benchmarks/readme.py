@@ -48,7 +48,7 @@ def _checked(rows: list[Row], path: Path) -> list[Row]:
 
 def _op_files(folder: Path) -> list[list[Row]]:
     """The rows of each processor that the ops were measured on: of `OPS`, which has to be there,
-    and of files of that name with more behind it, such as ops_cpu_zen5.json."""
+    and of files of that name with more behind it, such as ops_cpu_zen4.json."""
     first = folder / OPS
     others = sorted(folder.glob(f"{first.stem}_*.json"))
     return [_checked(read_rows(path), path) for path in (first, *others)]
